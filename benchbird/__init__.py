@@ -1,0 +1,31 @@
+"""benchbird benchmarks segmenters of birds in noisy spectrograms under one identical protocol.
+
+This is the façade for plugins and scripts. Nothing inside the package imports it.
+"""
+
+from benchbird.contract import (
+    API_VERSION,
+    DatasetSpec,
+    GeneratedSample,
+    Option,
+    ReporterSpec,
+    Sample,
+    SegmenterSpec,
+    hookimpl,
+)
+from benchbird.errors import BenchbirdError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "API_VERSION",
+    "BenchbirdError",
+    "DatasetSpec",
+    "GeneratedSample",
+    "Option",
+    "ReporterSpec",
+    "Sample",
+    "SegmenterSpec",
+    "__version__",
+    "hookimpl",
+]

@@ -1,0 +1,71 @@
+"""A split as uint8 tensors where the computing is, and the float batches made from it.
+
+Owns where the pixels live while training and how they are prepared. It neither decodes (`data/`) nor
+decides an order (`training.py`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from benchbird.data.cache import PreparedSplit
+from benchbird.protocol import NORMALIZATION, Protocol
+
+HALF_FRACTION = 128
+"""In 255ths rounded half up, an area fraction is at least one half exactly from 128 on."""
+
+DEVICE_SHARE = 0.5
+"""A split stays in the accelerator's memory if it takes at most this share of what is free."""
+
+
+class ResidentSplit:
+    """The images and masks of a split, uint8, on the device where they fit, else in host memory.
+
+    Attributes:
+        images: uint8 `(N, C, S, S)`, C 1 where every image is grey, else 3.
+        masks: uint8 `(N, 1, S, S)`, area fraction of bird in 255ths.
+    """
+
+    def __init__(self, split: PreparedSplit, protocol: Protocol, device: torch.device) -> None:
+        self.device = device
+        self._fraction = protocol.mask_target == "fraction"
+        self._layout = torch.channels_last if protocol.channels_last else torch.contiguous_format
+        home = _home(split.images.nbytes + split.masks.nbytes, device)
+        self.images = torch.from_numpy(np.array(split.images)).to(home)
+        self.masks = torch.from_numpy(np.array(split.masks)).unsqueeze(1).to(home)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def pictures(self, index: torch.Tensor) -> torch.Tensor:
+        """Normalised pictures, float32 `(B, 3, S, S)` in [-1, 1] on the device.
+
+        Args:
+            index: int64 `(B,)` positions in the split.
+        """
+        grey_or_rgb = self._pick(self.images, index).to(torch.float32)  # (B, C, S, S), 0…255
+        normal = grey_or_rgb.div_(255.0).sub_(NORMALIZATION["mean"]).div_(NORMALIZATION["std"])
+        return normal.expand(-1, 3, -1, -1).contiguous(memory_format=self._layout)
+
+    def targets(self, index: torch.Tensor) -> torch.Tensor:
+        """What the loss compares with, float32 `(B, 1, S, S)` in [0, 1] on the device."""
+        fraction = self._pick(self.masks, index)
+        if self._fraction:
+            return fraction.to(torch.float32).div_(255.0)
+        return (fraction >= HALF_FRACTION).to(torch.float32)
+
+    def references(self, index: torch.Tensor) -> torch.Tensor:
+        """What scores compare with, bool `(B, 1, S, S)` on the device."""
+        return self._pick(self.masks, index) >= HALF_FRACTION
+
+    def _pick(self, stored: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return stored[index.to(stored.device)].to(self.device, non_blocking=True)
+
+
+def _home(size_bytes: int, device: torch.device) -> torch.device:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if size_bytes > DEVICE_SHARE * free:
+            return torch.device("cpu")
+    return device

@@ -1,0 +1,80 @@
+"""Files that are whole or not there: temporary name in the same folder, flush, fsync, replace, fsync.
+
+Owns how bytes reach the disk. What the bytes mean is for the modules above.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+
+from benchbird.errors import ResultsError
+
+TEMPORARY_SUFFIX = ".partial"
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace `path` by a file that holds `content`, or leave what was there.
+
+    Raises:
+        ResultsError: the disk refused (full, read-only, no permission); names path and bytes.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    try:
+        try:
+            with temporary.open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise ResultsError(
+            f"{path}: could not write {len(content)} bytes: {error.strerror or error}; "
+            "what was there before is unchanged. Make room or choose another folder, then run again"
+        ) from error
+
+
+def write_json_durably(path: Path, value: object) -> None:
+    """`write_durably` for a JSON document: two spaces of indent, keys as given, no NaN."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_durably(path, (text + "\n").encode())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames within `folder` survive a power cut, where the system can (not on Windows)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> Path:
+    """Create `folder` with its parents.
+
+    Raises:
+        ResultsError: it can't be created or is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(
+            f"{folder}: could not create the folder: {error.strerror or error}; "
+            "choose a folder that you may write to"
+        ) from error
+    return folder
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hex digits, read in constant memory."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

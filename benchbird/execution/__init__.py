@@ -1,0 +1,1 @@
+"""Ways to run trials apart from the process that plans them."""

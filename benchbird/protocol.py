@@ -1,0 +1,113 @@
+"""The protocol: everything that can change a score and is equal for every segmenter, and its digests.
+
+Owns the values and their identity. It runs nothing; training, evaluation and timing obey it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+RESIZE_VERSION = 1
+"""Exact area average, image rounded half up to uint8, mask kept as area fraction in 255ths."""
+
+NORMALIZATION = {"mean": 0.5, "std": 0.5}
+"""Pixels in [0, 1] become (x - mean) / std."""
+
+SCORING_VERSION = 1
+"""Counts at logit > threshold, at protocol size and (logits enlarged bilinearly) at native size."""
+
+TRAINING_VERSION = 1
+"""Order of a batch, seeding of an epoch and selection, as `training.py` does them."""
+
+DIGEST_LENGTH = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """The optimiser.
+
+    Attributes:
+        name: `adam`, `adamw` or `sgd` (momentum 0.9), with torch's defaults for what isn't named here.
+        lr: learning rate, constant over training.
+        weight_decay: L2 penalty, 0 for none.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: Annotated[float, Gt(0), Lt(1e3)] = 1e-4
+    weight_decay: Annotated[float, Ge(0), Lt(1e3)] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """One recipe for all segmenters of a study.
+
+    Attributes:
+        image_size: side in pixels of the square that image and mask are shrunk to.
+        batch_size: images in a training batch.
+        last_batch: `drop` leaves out an incomplete last batch of an epoch for everyone; `keep` uses it.
+        epochs: passes over the training split.
+        optimizer: see `OptimizerSettings`.
+        loss: `bce_with_logits`, averaged over pixels.
+        mask_target: what the loss sees: `binary` (area fraction ≥ ½) or `fraction` (area fraction).
+            Scores always use `binary`.
+        selection: `best_val_iou_pooled` keeps the weights of the first epoch with the best validation
+            `iou_pooled`; `last_epoch` keeps those of the last.
+        logit_threshold: a pixel counts as bird where its logit is greater.
+        precision: `fp32`, `tf32` (CUDA matrix products and convolutions) or `bf16` (autocast).
+        channels_last: memory layout of model and batches.
+        deterministic: refuse operations that don't repeat exactly on this device.
+        compile: run the model through `torch.compile`.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    image_size: Annotated[int, Ge(16), Le(4096)] = 256
+    batch_size: Annotated[int, Ge(1), Le(4096)] = 16
+    last_batch: Literal["drop", "keep"] = "drop"
+    epochs: Annotated[int, Ge(1), Le(100_000)] = 128
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    loss: Literal["bce_with_logits"] = "bce_with_logits"
+    mask_target: Literal["binary", "fraction"] = "binary"
+    selection: Literal["best_val_iou_pooled", "last_epoch"] = "best_val_iou_pooled"
+    logit_threshold: Annotated[float, Gt(-1e3), Lt(1e3)] = 0.0
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    channels_last: bool = False
+    deterministic: bool = True
+    compile: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every setting and every fixed rule's version, as JSON values: what the digest covers."""
+        return {
+            **dataclasses.asdict(self),
+            "normalization": dict(NORMALIZATION),
+            "resize_version": RESIZE_VERSION,
+            "scoring_version": SCORING_VERSION,
+            "training_version": TRAINING_VERSION,
+        }
+
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits that change with anything in `as_dict`."""
+        return canonical_digest(self.as_dict())
+
+
+def canonical_digest(value: object) -> str:
+    """SHA-256 of the canonical JSON of `value`, first twelve hex digits.
+
+    Key order doesn't matter. NaN and infinity are refused with ValueError; keys must be text.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def study_digest(protocol_digest: str, data_digest: str) -> str:
+    """Identity of a study: one protocol on one data set."""
+    return hashlib.sha256(f"{protocol_digest}+{data_digest}".encode()).hexdigest()[:DIGEST_LENGTH]
