@@ -1,0 +1,1 @@
+"""One file a command, holding its own options and handler."""

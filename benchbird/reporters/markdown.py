@@ -1,0 +1,67 @@
+"""The leaderboard as a Markdown table (GitHub's dialect), readable in a terminal too.
+
+Owns Markdown's escaping: no name can forge a cell, a link or an HTML tag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from benchbird.contract import ReporterSpec, hookimpl
+from benchbird.records import Leaderboard
+from benchbird.reporters.columns import cells, columns, facts, failures, headline, notes
+
+BENCHBIRD_API = 1
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
+"""Entities where dialects disagree about a backslash."""
+
+
+def render(leaderboard: Leaderboard) -> str:
+    """Title, table, failed trials, notes."""
+    name, rest = headline(leaderboard)
+    title = [f"**{escape(name)}**, {escape(rest)}", *map(escape, facts(leaderboard))]
+    blocks = ["\n".join(title), _table(leaderboard)]
+    if leaderboard.failed:
+        # Bold first: a label such as `# x` would open a block of its own after the bullet.
+        lines = [f"- **{escape(label)}**, {escape(fate)}" for label, fate in failures(leaderboard)]
+        blocks.append("\n".join(["Failed trials:", "", *lines]))
+    blocks.append("\n".join(map(escape, notes(leaderboard))))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(leaderboard: Leaderboard) -> str:
+    from tabulate import tabulate
+
+    headings, rows = cells(leaderboard)
+    if not rows:
+        return "No segmenter has a score."
+    # Headings go in as a row: as `headers` each would be padded by two, and the table too wide to read.
+    rule, *lines = tabulate(
+        [_escaped(headings), *map(_escaped, rows)],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["right" if column.is_number else "left" for column in columns(leaderboard)],
+    ).splitlines()
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _escaped(texts: Iterable[str]) -> list[str]:
+    return [escape(text) for text in texts]
+
+
+def escape(text: str) -> str:
+    """`text`, of one line, so that Markdown shows exactly its characters."""
+    text = re.sub(r"[\\`*\[\]~$]", r"\\\g<0>", text)
+    # Within a word an underscore is no markup, and a backslash would only be in the way.
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+    # Bare addresses become links by themselves.
+    text = re.sub(r"(?i)(?<=:)//|(?<=www)\.", r"\\\g<0>", text)
+    return re.sub("[&<>|]", lambda match: _ENTITIES[match.group()], text)
+
+
+@hookimpl
+def benchbird_reporters() -> list[ReporterSpec]:
+    """The Markdown reporter."""
+    return [ReporterSpec(name="markdown", suffix=".md", render=render, summary="a table for a README")]

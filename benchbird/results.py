@@ -1,0 +1,216 @@
+"""The store of trials on disk: where a trial lies, how its record is written, read and found.
+
+Owns paths and the strict reading of records, which are not trusted. Claims and checkpoints belong to
+execution; what a set of records means is for `leaderboard.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbird.durable import make_folder, write_json_durably
+from benchbird.errors import ResultsError
+from benchbird.protocol import canonical_digest
+from benchbird.record_json import json_value, parse_record, record_to_json
+from benchbird.records import SegmenterIdentity, TrialRecord
+
+RECORD_FILE = "record.json"
+"""Its presence means that the trial has ended."""
+
+MAX_RECORD_BYTES = 4 * 2**20
+MAX_DEPTH = 12
+"""Folders below the one searched; a trial lies four below a results root."""
+
+_MAX_NAME_BYTES = 150
+_UNSAFE_IN_NAME = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+
+
+@dataclass(frozen=True)
+class FoundRecord:
+    """A record and the file it was read from."""
+
+    path: Path
+    record: TrialRecord
+
+
+@dataclass(frozen=True)
+class RecordFault:
+    """A record file that can't be used, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class RecordScan:
+    """What lies below a folder.
+
+    Attributes:
+        found: the readable records, by path.
+        faults: record files that can't be used; they are left out, never fatal to the others.
+        unended: folders of trials (`seed-<n>`) without a record: planned, running or interrupted.
+    """
+
+    found: tuple[FoundRecord, ...]
+    faults: tuple[RecordFault, ...]
+    unended: tuple[Path, ...]
+
+    def require_whole(self) -> tuple[FoundRecord, ...]:
+        """The records, where every one of them could be read.
+
+        Raises:
+            ResultsError: lists each path and reason.
+        """
+        if self.faults:
+            raise ResultsError("\n".join(str(fault) for fault in self.faults))
+        return self.found
+
+
+@dataclass(frozen=True)
+class ResultsStore:
+    """Trials under `<root>/<benchmark>/<study>/<label>-<trial hash>/seed-<n>/`."""
+
+    root: Path
+
+    def trial_folder(self, benchmark: str, study: str, segmenter: SegmenterIdentity, seed: int) -> Path:
+        """The folder of a trial; it need not exist.
+
+        Raises:
+            ResultsError: a name that can't be a folder's name, such as `../x`.
+        """
+        version = f"{folder_name('label', segmenter.label)}-{trial_hash(segmenter)}"
+        study_folder = self.root / folder_name("benchmark", benchmark) / folder_name("study", study)
+        return study_folder / version / f"seed-{seed}"
+
+    def add(self, folder: Path, record: TrialRecord, *, replace: bool = False) -> Path:
+        """`add_record`, for whoever holds a store."""
+        return add_record(folder, record, replace=replace)
+
+
+def add_record(folder: Path, record: TrialRecord, *, replace: bool = False) -> Path:
+    """Write `record` as the last file of the trial in `folder`, whole or not at all; returns its path.
+
+    Raises:
+        ResultsError: there is a record already and `replace` is False, the record could not be read back,
+            or the disk refused.
+    """
+    path = folder / RECORD_FILE
+    if not replace and path.exists():
+        raise ResultsError(f"{path}: the trial has ended already; its record is left as it is")
+    document = record_to_json(record)
+    try:
+        parse_record(json.dumps(document, allow_nan=False).encode())
+    except (ValueError, TypeError) as error:
+        raise ResultsError(f"{path}: not written, since it could not be read back: {error}") from error
+    make_folder(folder)
+    write_json_durably(path, document)
+    return path
+
+
+def folder_name(kind: str, name: str) -> str:
+    r"""`name`, if a folder may be called so on every system.
+
+    Raises:
+        ResultsError: it is empty, too long, starts or ends with a dot or space, or holds `/`, `\`, a
+            control character or one of `<>:"|?*`.
+    """
+    edges = name[:1] + name[-1:]
+    is_safe = (
+        name.isprintable() and not _UNSAFE_IN_NAME.search(name) and len(name.encode()) <= _MAX_NAME_BYTES
+    )
+    if not name or "." in edges or " " in edges or not is_safe:
+        raise ResultsError(
+            f"{kind} {name[:80]!r} can't name a folder: expected 1 to {_MAX_NAME_BYTES} bytes of printable "
+            'text without / \\ < > : " | ? * and without a dot or space at either end'
+        )
+    return name
+
+
+def trial_hash(segmenter: SegmenterIdentity) -> str:
+    """Eight hex digits that change with the segmenter's name, any option or one byte of its source."""
+    identity = {
+        "name": segmenter.name,
+        "options": json_value(segmenter.options),
+        "source_sha256": segmenter.source_sha256,
+    }
+    return canonical_digest(identity)[:8]
+
+
+def read_record(path: Path) -> TrialRecord:
+    """Read a record that someone else may have written; nothing in it is trusted.
+
+    Raises:
+        ResultsError: not a plain file, too big, torn, of a newer schema, or not a record; names the path.
+    """
+    try:
+        return parse_record(_read_plain_file(path))
+    except OSError as error:
+        raise ResultsError(f"{path}: {_describe_os_error(error)}") from error
+    except ValueError as error:
+        raise ResultsError(f"{path}: {error}") from error
+
+
+def find_records(folder: Path) -> RecordScan:
+    """All records below `folder` (root, benchmark, study, segmenter or trial), by path.
+
+    Symbolic links below `folder` are not followed. A record that vanishes while we look is no fault.
+    """
+    found: list[FoundRecord] = []
+    faults: list[RecordFault] = []
+    unended: list[Path] = []
+    for current, has_record in _trial_folders(folder, faults):
+        path = current / RECORD_FILE
+        if not has_record:
+            unended.append(current)
+            continue
+        try:
+            found.append(FoundRecord(path, parse_record(_read_plain_file(path))))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            faults.append(RecordFault(path, _describe_os_error(error)))
+        except ValueError as error:
+            faults.append(RecordFault(path, str(error)))
+    return RecordScan(tuple(found), tuple(faults), tuple(unended))
+
+
+def _trial_folders(folder: Path, faults: list[RecordFault]) -> Iterator[tuple[Path, bool]]:
+    """Folders with a record, and those named `seed-<n>` without one."""
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            faults.append(RecordFault(Path(error.filename or folder), _describe_os_error(error)))
+
+    for current, subfolders, files in os.walk(folder, onerror=note, followlinks=False):
+        subfolders.sort()
+        path = Path(current)
+        if len(path.parts) - len(folder.parts) >= MAX_DEPTH:
+            subfolders.clear()
+        if RECORD_FILE in files:
+            yield path, True
+        elif re.fullmatch(r"seed-\d+", path.name):
+            yield path, False
+
+
+def _read_plain_file(path: Path) -> bytes:
+    # A link may point anywhere, and a named pipe would block for ever: neither is opened.
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError("found a link or special file, expected a plain file")
+    with path.open("rb") as stream:
+        content = stream.read(MAX_RECORD_BYTES + 1)
+    if len(content) > MAX_RECORD_BYTES:
+        raise ValueError(f"more than {MAX_RECORD_BYTES} bytes, which no record has")
+    return content
+
+
+def _describe_os_error(error: OSError) -> str:
+    return f"could not be read: {error.strerror or error}"
