@@ -23,6 +23,9 @@ from benchbird.records import SegmenterIdentity, TrialRecord
 RECORD_FILE = "record.json"
 """Its presence means that the trial has ended."""
 
+PUBLISHED_FOLDER = "published"
+"""Directly below a results root: records kept for others to see, which are no results of one's own."""
+
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_DEPTH = 12
 """Folders below the one searched; a trial lies four below a results root."""
@@ -162,7 +165,7 @@ def read_record(path: Path) -> TrialRecord:
 def find_records(folder: Path) -> RecordScan:
     """All records below `folder` (root, benchmark, study, segmenter or trial), by path.
 
-    Symbolic links below `folder` are not followed. A record that vanishes while we look is no fault.
+    `published` directly below `folder` is left out. Symbolic links below `folder` are not followed. A record that vanishes while we look is no fault.
     """
     found: list[FoundRecord] = []
     faults: list[RecordFault] = []
@@ -193,6 +196,8 @@ def _trial_folders(folder: Path, faults: list[RecordFault]) -> Iterator[tuple[Pa
     for current, subfolders, files in os.walk(folder, onerror=note, followlinks=False):
         subfolders.sort()
         path = Path(current)
+        if path == folder and PUBLISHED_FOLDER in subfolders:
+            subfolders.remove(PUBLISHED_FOLDER)
         if len(path.parts) - len(folder.parts) >= MAX_DEPTH:
             subfolders.clear()
         if RECORD_FILE in files:

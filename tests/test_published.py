@@ -83,9 +83,9 @@ def test_a_block_with_a_marker_in_it_is_refused() -> None:
 
 
 def test_names_cannot_end_a_comment() -> None:
-    assert block_name("birdsound", "cpu") == "birdsound/cpu"
+    assert block_name("birdsound", "cpu", "synthetic") == "birdsound/cpu/synthetic"
     for name in MALICIOUS_NAMES:
-        made = block_name(name, name)
+        made = block_name(name, name, name)
         assert "--" not in made
         assert made.isascii()
         assert made.isprintable()

@@ -238,6 +238,13 @@ def test_records_are_found_from_every_level(tmp_path: Path) -> None:
     assert find_records(tmp_path / "absent").found == ()
 
 
+def test_published_records_are_no_results_of_ones_own(tmp_path: Path) -> None:
+    paths = _store_with_three(tmp_path)
+    shutil.copytree(tmp_path, tmp_path / "published" / "birdsound")
+    assert {found.path for found in find_records(tmp_path).found} == set(paths)
+    assert len(find_records(tmp_path / "published").found) == 3
+
+
 def test_unreadable_records_are_listed_and_the_others_kept(tmp_path: Path) -> None:
     paths = _store_with_three(tmp_path)
     paths[1].write_text("{")

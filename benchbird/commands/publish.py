@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def command(target: Path, document: Path, results: Path, digest: str | None, check: bool) -> None:
     """Write a leaderboard into a Markdown or LaTeX file, between markers.
 
-    The table stands between two comments that carry the benchmark's and the profile's name, appended at
+    The table stands between two comments that carry the names of benchmark, profile and data set, appended at
     the end where they are missing; everything else in the file stays as it is. TARGET is chosen as for
     `benchbird leaderboard`.
 
@@ -44,7 +44,7 @@ def command(target: Path, document: Path, results: Path, digest: str | None, che
     for notice in (*map(plain_text, registry.warnings), *choice.notices):
         click.echo(notice, err=True)
     leaderboard = rank(choice.study.records)
-    name = block_name(leaderboard.benchmark, leaderboard.profile)
+    name = block_name(leaderboard.benchmark, leaderboard.profile, leaderboard.dataset)
     before = _read(document)
     try:
         after = place_between_markers(before or "", name, render_leaderboard(offer, leaderboard), style)

@@ -31,7 +31,7 @@ def test_made_then_left_alone(results: Path, tmp_path: Path, name: str) -> None:
     document = tmp_path / name
     assert _publish(results, "--to", document) == 0
     first = document.read_bytes()
-    assert b"benchbird:leaderboard birdsound/cpu begin" in first
+    assert b"benchbird:leaderboard birdsound/cpu/synthetic begin" in first
     before = document.stat()
     assert _publish(results, "--to", document) == 0
     assert document.read_bytes() == first
@@ -62,7 +62,7 @@ def test_check_says_what_is_stale(results: Path, tmp_path: Path, capsys: pytest.
     document = tmp_path / "README.md"
     assert _publish(results, "--to", document, "--check") == 1
     assert not document.exists()
-    assert "birdsound/cpu is stale; `benchbird publish" in capsys.readouterr().err
+    assert "birdsound/cpu/synthetic is stale; `benchbird publish" in capsys.readouterr().err
     _publish(results, "--to", document)
     document.write_text(document.read_text().replace("0.670", "0.990"))
     edited = document.read_bytes()
@@ -74,7 +74,7 @@ def test_broken_markers_change_nothing(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     document = tmp_path / "README.md"
-    document.write_text("a\n<!-- benchbird:leaderboard birdsound/cpu begin -->\nb\n")
+    document.write_text("a\n<!-- benchbird:leaderboard birdsound/cpu/synthetic begin -->\nb\n")
     before = document.read_bytes()
     assert _publish(results, "--to", document) == 1
     assert document.read_bytes() == before
@@ -122,5 +122,5 @@ def test_malicious_names_leave_one_block(tmp_path: Path) -> None:
         ResultsStore(root).add(root / "b" / "s" / "l" / "seed-0", make_record(segmenter, benchmark="b"))
         for _ in range(2):
             assert _publish(root, "--to", document) == 0
-            assert document.read_text().count("benchbird:leaderboard b/cpu") == 2
+            assert document.read_text().count("benchbird:leaderboard b/cpu/synthetic") == 2
     assert os.listdir(tmp_path / "results0") == ["b"]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchbird.errors import ConfigError
-from benchbird.strict_yaml import MAX_BYTES, MAX_FAULTS, Place, dotted, parse, read_text, shown
+from benchbird.config.strict_yaml import MAX_BYTES, MAX_FAULTS, Place, dotted, parse, read_text, shown
 
 
 def faults_of(text: str) -> list[str]:

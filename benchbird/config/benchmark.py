@@ -1,7 +1,7 @@
 """A benchmark as it will run: the file, then a profile, then `--set`, then `--seeds` and `--only`.
 
 Owns the order of these layers, whose paths are relative to what, and the place of every value. The keys
-are `config_schema.py`'s; names and options that only plugins know are checked by `config_choices.py`.
+are `schema.py`'s; names and options that only plugins know are checked by `choices.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchbird.config_faults import in_order, place_of, suggestion, validate
-from benchbird.config_layers import anchored, merge, override
-from benchbird.config_schema import FULL, BenchmarkSchema, DataConfig, Limits, SegmenterEntry, is_slug
+from benchbird.config.faults import in_order, place_of, suggestion, validate
+from benchbird.config.layers import anchored, merge, override
+from benchbird.config.schema import FULL, BenchmarkSchema, DataConfig, Limits, SegmenterEntry, is_slug
 from benchbird.errors import ConfigError, Fault
 from benchbird.protocol import Protocol
-from benchbird.strict_yaml import (
+from benchbird.config.strict_yaml import (
     MAX_FAULTS,
     Document,
     KeyPath,

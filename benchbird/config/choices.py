@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchbird.config import BenchmarkConfig
-from benchbird.config_faults import in_order, suggestion
+from benchbird.config.benchmark import BenchmarkConfig
+from benchbird.config.faults import in_order, suggestion
 from benchbird.contract import DatasetSpec, OptionValue, SegmenterSpec
 from benchbird.errors import ConfigError, Fault
 

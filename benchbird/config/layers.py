@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchbird.errors import ConfigError, Fault
-from benchbird.strict_yaml import MAX_DEPTH, Document, KeyPath, Place, parse
+from benchbird.config.strict_yaml import MAX_DEPTH, Document, KeyPath, Place, parse
 
 
 def merge(base: Document, over: Document) -> Document:

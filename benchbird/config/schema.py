@@ -1,7 +1,7 @@
 """The keys of a benchmark file: names, types, defaults and the rules of each value alone.
 
 Owns the vocabulary. How files, profiles and options are put together is `config.py`'s; how a fault is
-worded is `config_faults.py`'s; what only a plugin knows (its options) is checked by `config_choices.py`.
+worded is `faults.py`'s; what only a plugin knows (its options) is checked by `choices.py`.
 """
 
 from __future__ import annotations

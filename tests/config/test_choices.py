@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchbird.config import BenchmarkConfig, load_benchmark
-from benchbird.config_choices import SegmenterChoice, resolve, resolve_dataset, resolve_segmenters
+from benchbird.config.benchmark import BenchmarkConfig, load_benchmark
+from benchbird.config.choices import SegmenterChoice, resolve, resolve_dataset, resolve_segmenters
 from benchbird.contract import DatasetSpec, Option, OptionValue, SegmenterSpec
 from benchbird.errors import ConfigError
 

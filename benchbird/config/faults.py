@@ -15,9 +15,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from benchbird.config_schema import BenchmarkSchema, key_paths, section_keys
+from benchbird.config.schema import BenchmarkSchema, key_paths, section_keys
 from benchbird.errors import Fault
-from benchbird.strict_yaml import MAX_FAULTS, Document, KeyPath, Place, dotted, shown
+from benchbird.config.strict_yaml import MAX_FAULTS, Document, KeyPath, Place, dotted, shown
 
 # A section that says nothing (`limits:`) has its defaults, as if it weren't there. Outer ones first.
 _SECTIONS = (("data",), ("protocol",), ("limits",), ("plugins",),

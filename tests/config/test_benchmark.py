@@ -14,11 +14,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchbird.config import BenchmarkConfig, load_benchmark, only, profile_names, with_seeds
+from benchbird.config.benchmark import BenchmarkConfig, load_benchmark, only, profile_names, with_seeds
 from benchbird.errors import ConfigError
 from benchbird.protocol import OptimizerSettings, Protocol
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = "name: b\nsegmenters: [unet]\n"
 
 Write = Callable[[str], Path]

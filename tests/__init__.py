@@ -1,0 +1,1 @@
+"""Tests of benchbird; the package exists so that they can share factories."""
