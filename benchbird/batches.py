@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from benchbird.data.cache import PreparedSplit
+from benchbird.data.prepared import PreparedSplit
 from benchbird.protocol import NORMALIZATION, Protocol
 
 HALF_FRACTION = 128

@@ -28,6 +28,7 @@ API_VERSION = 1
 hookimpl = pluggy.HookimplMarker("benchbird")
 
 OptionValue = bool | int | float | str | None
+OptionType = type[bool] | type[int] | type[float] | type[str]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -39,9 +40,7 @@ def is_name(text: str) -> bool:
 
 def _require_name(kind: str, name: object) -> None:
     if not isinstance(name, str) or not is_name(name):
-        raise ValueError(
-            f"{kind} name {name!r}: expected lower-case letters, digits and '_', starting with a letter"
-        )
+        raise ValueError(f"{kind} name {name!r}: expected lower-case letters, digits and '_', starting with a letter")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,7 @@ class Option:
     """
 
     default: OptionValue
-    type: type[bool] | type[int] | type[float] | type[str] | None = None
+    type: OptionType | None = None
     choices: tuple[OptionValue, ...] | None = None
     minimum: float | None = None
     maximum: float | None = None
@@ -71,9 +70,12 @@ class Option:
             raise ValueError(f"default {self.default!r} is not allowed by the option itself: {fault}")
 
     @property
-    def value_type(self) -> type:
+    def value_type(self) -> OptionType:
         """The Python type of a value."""
-        return self.type if self.type is not None else type(self.default)
+        if self.type is not None:
+            return self.type
+        assert self.default is not None, "checked when the option was made"
+        return type(self.default)
 
     def fault(self, value: object) -> str | None:
         """What is wrong with `value`, as `found …, expected …`, or None where it is allowed."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from benchbird import backend, training
+from benchbird import backend, timing, training
 from benchbird.contract import SegmenterSpec
 from benchbird.environment import capture_environment
 from benchbird.protocol import Protocol
@@ -24,6 +25,8 @@ from benchbird.registry import SEGMENTERS, load_registry
 from benchbird.trial import describe_error
 
 SMALL_BATCH = 2
+NATIVE_IMAGE_S = 0.02
+START_S = 1.0
 PATIENCE_S = 3.0
 """A step that would take longer is scaled up from a batch of `SMALL_BATCH`."""
 
@@ -48,6 +51,26 @@ class Speed:
     image_s: float
 
 
+def trial_seconds(speed: Speed, protocol: Protocol, *, epochs: int, steps: int, n_val: int, n_test: int) -> float:
+    """Seconds that a trial takes by a probe's speeds.
+
+    Args:
+        speed: of its segmenter.
+        protocol: of the study.
+        epochs: still to train.
+        steps: optimiser steps of an epoch.
+        n_val: validation images.
+        n_test: test images.
+    """
+    learning = epochs * (steps * speed.step_s + n_val * speed.image_s) if speed.step_s else 0.0
+    final = (n_val + n_test) * (speed.image_s + NATIVE_IMAGE_S)
+    timed = sum(
+        max(timing.MIN_SECONDS, (timing.MIN_PASSES + timing.WARM_UP_PASSES) * size * speed.image_s)
+        for size in timing.BATCH_SIZES
+    )
+    return learning + final + timed + START_S
+
+
 def probe(request: ProbeRequest, report: Callable[[Mapping[str, Any]], None]) -> None:
     """Report the environment, then for each segmenter its speed or why it can't be built."""
     device = torch.device(request.device)
@@ -64,15 +87,13 @@ def probe(request: ProbeRequest, report: Callable[[Mapping[str, Any]], None]) ->
             report({"event": "unusable", "label": segmenter.label, "reason": describe_error(error)})
 
 
-def _measure(
-    label: str, spec: SegmenterSpec, model: nn.Module, protocol: Protocol, device: torch.device
-) -> Speed:
+def _measure(label: str, spec: SegmenterSpec, model: nn.Module, protocol: Protocol, device: torch.device) -> Speed:
     """Time one step and one prediction, the second of two each."""
     sizes = sorted({min(SMALL_BATCH, protocol.batch_size), protocol.batch_size})
     step_s = image_s = 0.0
     for size in sizes:
         images = torch.rand(size, 3, protocol.image_size, protocol.image_size, device=device) * 2 - 1
-        image_s = _seconds(lambda images=images: _predict(model, images, protocol), device) / size
+        image_s = _seconds(partial(_predict, model, images, protocol), device) / size
         if spec.calibrate is None:
             step = _stepper(model, images, protocol)
             step_s = _seconds(step, device) * protocol.batch_size / size
@@ -97,7 +118,7 @@ def _stepper(model: nn.Module, images: torch.Tensor, protocol: Protocol) -> Call
             logits = model(images)
         loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), target)
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
 
     return step

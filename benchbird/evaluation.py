@@ -18,7 +18,7 @@ from torch import nn
 from benchbird import metrics
 from benchbird.backend import autocast
 from benchbird.batches import ResidentSplit
-from benchbird.data.cache import PreparedSplit
+from benchbird.data.prepared import PreparedSplit
 from benchbird.durable import write_durably
 from benchbird.errors import Diverged, ProtocolViolation
 from benchbird.protocol import Protocol
@@ -67,9 +67,7 @@ def validate(model: nn.Module, split: ResidentSplit, protocol: Protocol) -> Coun
     return metrics.total(summed.cpu().numpy())
 
 
-def predict_split(
-    model: nn.Module, split: PreparedSplit, protocol: Protocol, device: torch.device
-) -> Prediction:
+def predict_split(model: nn.Module, split: PreparedSplit, protocol: Protocol, device: torch.device) -> Prediction:
     """Predict a whole split and keep what later readings need.
 
     Raises:
@@ -138,9 +136,7 @@ def check_logits(logits: object, images: torch.Tensor) -> torch.Tensor:
     """
     expected = (images.shape[0], 1, *images.shape[2:])
     if not isinstance(logits, torch.Tensor):
-        raise ProtocolViolation(
-            f"the model returned {type(logits).__name__}, expected a tensor of logits {expected}"
-        )
+        raise ProtocolViolation(f"the model returned {type(logits).__name__}, expected a tensor of logits {expected}")
     if tuple(logits.shape) != expected:
         raise ProtocolViolation(f"the model returned shape {tuple(logits.shape)}, expected logits {expected}")
     if not logits.is_floating_point():
@@ -148,9 +144,7 @@ def check_logits(logits: object, images: torch.Tensor) -> torch.Tensor:
     return logits.float()
 
 
-def _predict(
-    model: nn.Module, split: ResidentSplit, protocol: Protocol
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _predict(model: nn.Module, split: ResidentSplit, protocol: Protocol) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Positions `(B,)` and logits `(B, 1, S, S)`, batch by batch in order, in `eval()`."""
     was_training = model.training
     model.eval()

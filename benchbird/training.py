@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import nn
@@ -76,7 +77,7 @@ def start_training(model: nn.Module, protocol: Protocol) -> Training:
             "the model has no parameter to train; give its SegmenterSpec a `calibrate`, or parameters"
         )
     if protocol.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)
     return Training(model=model, optimizer=make_optimizer(parameters, protocol.optimizer))
 
 
@@ -104,7 +105,7 @@ def train(
         DataError: the training split doesn't fill one batch.
     """
     steps = steps_per_epoch(len(train_split), protocol)
-    model = torch.compile(training.model) if protocol.compile else training.model
+    model = compiled(training.model, protocol)
     for epoch in range(len(training.epochs) + 1, protocol.epochs + 1):
         seed_everything(derive_seed(seed, "epoch", epoch))
         order = epoch_order(len(train_split), seed, epoch).to(train_split.device)
@@ -127,6 +128,11 @@ def train(
             training.best_weights = clone_weights(training.model)
         training.epochs.append(finished)
         after_epoch(training)
+
+
+def compiled(model: nn.Module, protocol: Protocol) -> nn.Module:
+    """The model as the protocol runs it; it shares its weights with `model`."""
+    return cast(nn.Module, torch.compile(model)) if protocol.compile else model
 
 
 def clone_weights(model: nn.Module) -> Weights:
@@ -160,10 +166,8 @@ def epoch_order(n_images: int, seed: int, epoch: int) -> torch.Tensor:
 def make_optimizer(parameters: list[nn.Parameter], settings: OptimizerSettings) -> torch.optim.Optimizer:
     """The protocol's optimiser over `parameters`."""
     if settings.name == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=settings.lr, momentum=0.9, weight_decay=settings.weight_decay
-        )
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.name]
+        return torch.optim.SGD(parameters, lr=settings.lr, momentum=0.9, weight_decay=settings.weight_decay)
+    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
     return kind(parameters, lr=settings.lr, weight_decay=settings.weight_decay)
 
 
@@ -186,7 +190,7 @@ def _train_epoch(
         logits = check_logits(output, images)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, split.targets(index))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         summed += loss.detach()
     mean = float(summed) / steps

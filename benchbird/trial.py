@@ -6,6 +6,7 @@ Writes only inside its own folder, the record last. Starting, watching and endin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,7 +25,7 @@ from benchbird import backend, timing
 from benchbird.batches import ResidentSplit
 from benchbird.checkpoint import load_checkpoint, save_checkpoint, serialize
 from benchbird.contract import SegmenterSpec
-from benchbird.data.cache import load_split
+from benchbird.data.prepared import load_split
 from benchbird.durable import make_folder, write_durably, write_json_durably
 from benchbird.environment import capture_environment
 from benchbird.errors import Diverged, PluginError, ProtocolViolation
@@ -41,9 +42,9 @@ from benchbird.records import (
     TrialRecord,
 )
 from benchbird.registry import SEGMENTERS, load_registry
-from benchbird.results import add_record
+from benchbird.results import RECORD_FILE, add_record
 from benchbird.seeding import derive_seed, seed_everything
-from benchbird.training import Training, clone_weights, start_training, train
+from benchbird.training import Training, clone_weights, compiled, start_training, train
 
 PREDICTIONS_FILE = "predictions.npz"
 WEIGHTS_FILE = "weights.safetensors"
@@ -170,6 +171,14 @@ def finish_trial(folder: Path, record: TrialRecord) -> None:
     shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
 
 
+def reopen_trial(folder: Path, record: TrialRecord) -> None:
+    """Make an ended trial one that is to be run again from its beginning; its attempts are counted on."""
+    before = Attempt(started_at=record.started_at, attempts=record.attempts, duration_s=record.duration_s)
+    _write_status(folder, "reopened", before)
+    for name in (RECORD_FILE, CURVE_FILE, PREDICTIONS_FILE, WEIGHTS_FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
 def make_record(
     request: TrialRequest,
     status: Status,
@@ -216,9 +225,7 @@ def load_segmenter(request: TrialRequest) -> SegmenterSpec:
         raise PluginError(f"segmenter {name} can't be loaded: {problems}")
     offer = registry.segmenters[name]
     if offer.plugin.source_sha256 != request.segmenter.source_sha256:
-        raise PluginError(
-            f"segmenter {name}: {offer.plugin.provenance} changed while the run was under way; run again"
-        )
+        raise PluginError(f"segmenter {name}: {offer.plugin.provenance} changed while the run was under way; run again")
     return offer.spec
 
 
@@ -246,7 +253,7 @@ def _execute(request: TrialRequest, report: Report, save_status: Callable[[], No
         model.load_state_dict(training.best_weights)
 
     report({"event": "testing"})
-    runnable = cast(nn.Module, torch.compile(model)) if protocol.compile else model
+    runnable = compiled(model, protocol)
     val = predict_split(runnable, load_split(request.splits["val"]), protocol, device)
     # The one and only reading of the test split: everything is decided by now.
     test = predict_split(runnable, load_split(request.splits["test"]), protocol, device)
@@ -341,10 +348,30 @@ def describe_error(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     own = isinstance(error, Diverged | ProtocolViolation | PluginError)
-    message = without_paths(str(error).strip().splitlines()[0] if str(error).strip() else "no message")
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # a plugin's own exception may fail to describe itself
+        lines = []
+    message = without_paths(lines[0][:4096] if lines else "no message")
     return message[:500] if own else f"{type(error).__name__}: {message[:500]}{place}"
 
 
+_DRIVE = r"(?:[A-Za-z]:)?"
+_NAME = r"[^\s\\/'\":;,()]+"
+_SOMEONES_HOME = re.compile(rf"(?<![\w.]){_DRIVE}(?:\\+|/)(?:(?:home|Users)(?:\\+|/){_NAME}|root(?![\w.-]))")
+_QUOTED_PATH = re.compile(rf"(['\"])(?:~|{_DRIVE})(?:\\+|/)[^'\"]*[\\/]([^'\"\\/]*)\1")
+_PATH = re.compile(rf"(?<![\w./])(?:file://)?(?:~|{_DRIVE})(?:\\+|/)(?:{_NAME}(?:\\+|/))+((?:{_NAME})?)")
+
+
 def without_paths(text: str) -> str:
-    """The text with every absolute path cut down to its last part: a record is meant to be published."""
-    return re.sub(r"(?<![\w.:/])(?:[A-Za-z]:)?[\\/](?:[^\s\\/'\":;,]+[\\/])+([^\s\\/'\":;,]*)", r"\1", text)
+    """The text with every absolute path cut down to its last part: a record is meant to be published.
+
+    A home folder, whose last part would be a user's name, becomes `~`. Web addresses stay.
+    """
+    with contextlib.suppress(RuntimeError):  # where there is no telling the home
+        home = Path.home()
+        if home != Path(home.anchor):
+            text = text.replace(str(home), "~")
+    text = _SOMEONES_HOME.sub("~", text)
+    text = _QUOTED_PATH.sub(r"\1\2\1", text)  # a quoted path may hold spaces
+    return _PATH.sub(r"\1", text)

@@ -168,9 +168,7 @@ def realistic_records(*, several_machines: bool = True) -> list[TrialRecord]:
     ]
     for seed, iou in enumerate((0.6121, 0.6254, 0.5983)):
         timing = make_timing(2210.4 + seed, parameters=14_328_209, gflop=2.71)
-        records.append(
-            make_record(unet, seed=seed, iou=iou, val_iou=iou + 0.035, environment=other, timing=timing)
-        )
+        records.append(make_record(unet, seed=seed, iou=iou, val_iou=iou + 0.035, environment=other, timing=timing))
     for seed in (3, 4):
         reason = "the loss became NaN in epoch 2, step 41"
         records.append(make_record(unet, seed=seed, status="diverged", reason=reason))

@@ -1,0 +1,58 @@
+"""What only a CUDA device can show; run by `make test-gpu`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchbird import backend, timing
+from benchbird.batches import ResidentSplit
+from benchbird.evaluation import predict_split
+from benchbird.protocol import OptimizerSettings, Protocol
+from benchbird.training import Training, start_training, train
+from benchbird_atrous_segnet import AtrousSegNet
+from tests.split_factory import memory_split
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device"),
+]
+
+
+def trained(protocol: Protocol) -> Training:
+    device = torch.device("cuda")
+    flags = backend.apply_protocol(protocol)
+    torch.manual_seed(0)
+    training = start_training(AtrousSegNet(base_channels=8).to(device), protocol)
+    train_split = ResidentSplit(memory_split("train", 12, 32), protocol, device)
+    val_split = ResidentSplit(memory_split("val", 12, 32), protocol, device)
+    assert train_split.images.device.type == "cuda"
+    train(training, train_split, val_split, protocol, seed=0, after_epoch=lambda _: backend.check_flags(flags))
+    return training
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_training_in_each_precision_repeats_bit_for_bit(precision: str) -> None:
+    protocol = Protocol(
+        image_size=32, batch_size=4, epochs=2, precision=precision,  # type: ignore[arg-type]
+        optimizer=OptimizerSettings(lr=1e-3),
+    )  # fmt: skip
+    first, second = trained(protocol), trained(protocol)
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name])
+
+
+def test_predictions_on_the_device_agree_with_the_cpu() -> None:
+    protocol = Protocol(image_size=32, batch_size=4, epochs=1)
+    model = trained(protocol).model
+    split = memory_split("test", 9, 32)
+    on_gpu = predict_split(model, split, protocol, torch.device("cuda")).scores()
+    on_cpu = predict_split(model.cpu(), split, protocol, torch.device("cpu")).scores()
+    assert on_gpu.iou_pooled == pytest.approx(on_cpu.iou_pooled, abs=1e-3)
+
+
+def test_timing_reads_the_device_memory() -> None:
+    protocol = Protocol(image_size=32, batch_size=4)
+    measured = timing.measure(AtrousSegNet(base_channels=8).cuda(), protocol, torch.device("cuda"))
+    assert measured.peak_memory_bytes == torch.cuda.max_memory_allocated()
+    assert measured.latency_ms.p95 >= measured.latency_ms.p50 > 0
