@@ -101,7 +101,8 @@ class Progress:
 
     def _show_waiting(self, event: Mapping[str, Any]) -> None:
         if not self._waiting:
-            self._line(f"waiting for {event['trials']} trials that another run works on")
+            trials = "a trial" if event["trials"] == 1 else f"{event['trials']} trials"
+            self._line(f"waiting for {trials} that another run works on")
             self._waiting = True
 
     def _line(self, text: str) -> None:
