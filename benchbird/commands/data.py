@@ -1,0 +1,174 @@
+"""`benchbird data`: check a data set, or write the embedded one as files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchbird.errors import UsageError
+
+if TYPE_CHECKING:
+    from benchbird.data.audit import Audit, SplitSummary
+    from benchbird.data.synthetic import SyntheticOptions
+
+SPLITS = ("train", "val", "test")
+
+
+@click.group("data")
+def command() -> None:
+    """Check a data set, or write the embedded one as files.
+
+    Example: benchbird data check ~/BirdSoundsDenoising
+    """
+
+
+@command.command("check")
+@click.argument("root", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+@click.option("--recording-pattern", metavar="REGEX", help="Finds `recording`, its group, in a stem.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes to use; one a core if not given.")
+@click.pass_context
+def check(ctx: click.Context, root: Path, as_json: bool, recording_pattern: str | None, workers: int | None) -> None:
+    """List everything that is wrong with a data set; exit 1 if anything is.
+
+    ROOT holds Train, Valid and Test with Images and Masks in each, or is one split's folder with Images
+    and Masks in it.
+
+    Example: benchbird data check ~/BirdSoundsDenoising --recording-pattern '(?P<recording>XC[0-9]+)'
+    """
+    from benchbird.data.audit import audit
+
+    found = audit(root, recording_pattern, workers=workers)
+    click.echo(json.dumps(_document(found), indent=2) if as_json else "\n".join(_report(found)))
+    if not found.is_good:
+        ctx.exit(1)
+
+
+@command.command("synth")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--sizes", default="train=1000,val=200,test=300", show_default=True, help="Samples of each split.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="An option, as snr_db_min=0.")
+@click.option("--seed", type=click.IntRange(min=0), help="Another seed makes other recordings.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes to use; one a core if not given.")
+def synth(folder: Path, sizes: str, settings: tuple[str, ...], seed: int | None, workers: int | None) -> None:
+    """Write the embedded data set as files: images, masks, audio and manifest.csv.
+
+    Example: benchbird data synth birds --sizes train=100,val=20,test=30 --set snr_db_min=0 --seed 7
+    """
+    asked = _sizes(sizes)
+    options = _synthetic_options(settings, seed)
+    from tqdm import tqdm
+
+    from benchbird.data.faults import printable
+    from benchbird.data.synthetic import write_synthetic
+    from benchbird.data.workers import available_cores
+
+    with tqdm(total=sum(asked.values()), desc="make", unit="", disable=None) as bar:
+
+        def show(done: int, _total: int) -> None:
+            bar.update(done - bar.n)
+
+        write_synthetic(folder, asked, options, workers=workers or available_cores(), progress=show)
+    counts = ", ".join(f"{count} {split}" for split, count in asked.items())
+    click.echo(f"{printable(folder)}: {counts}")
+
+
+def _sizes(text: str) -> dict[str, int]:
+    sizes = dict.fromkeys(SPLITS, 0)
+    for part in text.split(","):
+        split, equals, number = part.strip().partition("=")
+        if split not in SPLITS or not equals or not number.isascii() or not number.isdigit():
+            raise UsageError(f"--sizes {text}: found {part!r}, expected train=N,val=N,test=N")
+        sizes[split] = int(number)
+    return sizes
+
+
+def _synthetic_options(settings: Sequence[str], seed: int | None) -> SyntheticOptions:
+    from benchbird.data.synthetic import SyntheticOptions, option_faults
+
+    values: dict[str, Any] = {} if seed is None else {"seed": seed}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting}: expected KEY=VALUE")
+        try:
+            values[key] = json.loads(text)
+        except ValueError:
+            values[key] = text
+    if faults := option_faults(values):
+        raise UsageError("\n".join(f"--set {key}: {fault}" for key, fault in faults))
+    return SyntheticOptions(**values)
+
+
+def _document(found: Audit) -> dict[str, Any]:
+    return {
+        "root": str(found.root),
+        "good": found.is_good,
+        "recording_rule": found.recording_rule,
+        "splits": [dataclasses.asdict(split) for split in found.splits],
+        "bad": [dataclasses.asdict(fault) for fault in found.faults],
+        "warnings": [dataclasses.asdict(warning) for warning in found.warnings],
+        "leaks": found.leaks,
+        "duplicates": found.duplicates,
+    }
+
+
+def _report(found: Audit) -> Iterable[str]:
+    from benchbird.data.faults import printable
+
+    yield f"{printable(found.root)}"
+    yield f"recording ids: {printable(found.recording_rule)}"
+    if found.splits:
+        yield ""
+        yield from _table(found.splits)
+    sections = (
+        (_count(len(found.faults), "bad file or folder", "bad files and folders"), map(str, found.faults)),
+        (
+            _count(len(found.leaks), "recording in more than one split", "recordings in more than one split"),
+            (f"{printable(recording)}: {', '.join(splits)}" for recording, splits in found.leaks.items()),
+        ),
+        (_count(len(found.warnings), "warning", "warnings"), map(str, found.warnings)),
+        (
+            _count(len(found.duplicates), "group of identical images", "groups of identical images"),
+            (", ".join(map(printable, group)) for group in found.duplicates),
+        ),
+    )
+    for title, lines in sections:
+        if title:
+            yield f"\n{title}:"
+            yield from (f"  {line}" for line in lines)
+    bad = [title for title, _ in sections[:2] if title]
+    yield f"\nresult: {' and '.join(bad) if bad else 'good'}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}" if number else ""
+
+
+def _table(splits: Sequence[SplitSummary]) -> Iterable[str]:
+    from benchbird.data.faults import printable
+
+    heads = ("split", "images", "masks", "usable pairs", "recordings", "width x height", "empty masks",
+             "bird min", "median", "max")  # fmt: skip
+    rows = [heads]
+    for split in splits:
+        shares = ["-"] * 3 if split.bird_share is None else [f"{100 * s:.1f} %" for s in split.bird_share]
+        counts = (split.n_images, split.n_masks, split.n_usable, split.n_recordings)
+        size = f"{_range(split.widths)} x {_range(split.heights)}" if split.widths else "-"
+        empty = str(split.n_empty_masks)
+        rows.append((printable(split.name), *map(str, counts), size, empty, *shares))  # type: ignore[arg-type]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    for row in rows:
+        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        yield "  ".join([row[0].ljust(widths[0]), *numbers])
+
+
+def _range(values: tuple[int, int] | None) -> str:
+    if values is None:
+        return "-"
+    return str(values[0]) if values[0] == values[1] else f"{values[0]}…{values[1]}"

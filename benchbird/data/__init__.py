@@ -1,0 +1,1 @@
+"""Finding, decoding, caching and checking images with their masks."""

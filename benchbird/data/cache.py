@@ -1,0 +1,204 @@
+"""The uint8 cache: every split decoded and shrunk once, found again by content, memory-mapped.
+
+Owns the cache folder and which prepared folder belongs to which data. How one is written is `building.py`,
+what it holds `prepared.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbird.contract import AnySample, Splits
+from benchbird.data.building import BuildOrder, build_split
+from benchbird.data.contents import SampleIdentity, identify_splits
+from benchbird.data.faults import DataFault, data_error, printable
+from benchbird.data.prepared import (
+    FORMAT_VERSION,
+    NotWhole,
+    PreparedSplit,
+    load_split,
+    load_verified,
+)
+from benchbird.errors import DataError
+from benchbird.protocol import RESIZE_VERSION, canonical_digest
+
+__all__ = [
+    "PreparedData",
+    "PreparedSplit",
+    "cache_folder",
+    "folder_size_bytes",
+    "load_split",
+    "prepare_splits",
+    "prepared_already",
+]
+
+ENVIRONMENT_VARIABLE = "BENCHBIRD_CACHE"
+SPLITS_WITH_NATIVE_MASKS = ("val", "test")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedData:
+    """All splits of a data set at protocol size.
+
+    Attributes:
+        splits: `train`, `val` and `test`.
+        content_sha256: of the prepared pixels of all splits.
+        skipped: bad files whose samples were left out; empty unless `skip_bad`.
+        built: splits that were prepared now; the others were in the cache.
+    """
+
+    splits: Mapping[str, PreparedSplit]
+    content_sha256: str
+    skipped: tuple[DataFault, ...]
+    built: tuple[str, ...]
+
+    @property
+    def identities(self) -> dict[str, tuple[SampleIdentity, ...]]:
+        """What `identity.data_digest` needs."""
+        return {name: split.identities for name, split in self.splits.items()}
+
+
+def cache_folder(option: Path | None) -> Path:
+    """Where prepared data are kept: `--cache DIR`, else `BENCHBIRD_CACHE`, else the user's cache folder."""
+    if option is not None:
+        return option.expanduser()
+    if chosen := os.environ.get(ENVIRONMENT_VARIABLE):
+        return Path(chosen).expanduser()
+    # The XDG specification says that a relative path there must be ignored.
+    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (home if home.is_absolute() else Path.home() / ".cache") / "benchbird"
+
+
+def folder_size_bytes(folder: Path) -> int:
+    """Bytes of all files under a folder; 0 where there is none. Files that vanish meanwhile don't count."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size
+            except OSError:
+                continue
+    return total
+
+
+def prepare_splits(
+    splits: Splits,
+    image_size: int,
+    cache_folder: Path,
+    *,
+    skip_bad: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
+) -> PreparedData:
+    """Bring every split to protocol size, from the cache where it is there, and check every byte.
+
+    Args:
+        splits: from `DatasetSpec.find`, after subsets were drawn.
+        image_size: side in pixels.
+        cache_folder: see `cache_folder`; safe for several runs at once.
+        skip_bad: leave out samples that can't be read; `skipped` lists their files.
+        workers: processes; None for one a core.
+        progress: show a bar on stderr where that is a terminal.
+
+    Raises:
+        DataError: files that can't be used, all in one error; an empty split; a cache that can't be written.
+    """
+    if empty := [name for name, samples in splits.items() if not samples]:
+        raise DataError(f"no samples in the split {' and '.join(empty)}; expected at least one in each")
+    prepared: dict[str, PreparedSplit] = {}
+    faults: list[DataFault] = []
+    built = []
+    for order in _orders(splits, image_size, cache_folder, skip_bad=skip_bad, progress=progress):
+        try:
+            prepared[order.split] = load_verified(order.folder)
+            continue
+        except NotWhole as error:
+            if order.folder.exists():
+                logger.warning("%s; it is built again", error)
+        result = build_split(order, workers=workers, progress=progress)
+        if isinstance(result, PreparedSplit):
+            prepared[order.split] = result
+            built.append(order.split)
+        else:
+            faults += result
+    if faults:
+        count = len({fault.path for fault in faults})
+        raise data_error(
+            f"{count} file{'s' if count > 1 else ''} can't be used",
+            faults,
+            "mend or remove them; `benchbird data check ROOT` lists everything that is wrong",
+        )
+    pixels = "".join(split.pixels_sha256 for _, split in sorted(prepared.items()))
+    return PreparedData(
+        splits=prepared,
+        content_sha256=hashlib.sha256(pixels.encode()).hexdigest(),
+        skipped=tuple(fault for split in prepared.values() for fault in split.skipped),
+        built=tuple(built),
+    )
+
+
+def prepared_already(
+    splits: Splits, image_size: int, cache_folder: Path, *, skip_bad: bool = False, progress: bool = True
+) -> dict[str, bool]:
+    """Which splits are in the cache, by a quick look; files are hashed where they are not remembered."""
+    found = {}
+    for order in _orders(splits, image_size, cache_folder, skip_bad=skip_bad, progress=progress):
+        try:
+            load_split(order.folder)
+            found[order.split] = True
+        except NotWhole:
+            found[order.split] = False
+    return found
+
+
+def _orders(splits: Splits, image_size: int, cache_folder: Path, *, skip_bad: bool, progress: bool) -> list[BuildOrder]:
+    if cache_folder.exists() and not cache_folder.is_dir():
+        raise DataError(f"{printable(cache_folder)}: the cache must be a folder, found a file")
+    identities = identify_splits(splits, cache_folder, progress=progress)
+    orders = []
+    for name, samples in splits.items():
+        has_native_masks = name in SPLITS_WITH_NATIVE_MASKS
+        key = _key(samples, identities[name], name, image_size, skip_bad=skip_bad)
+        orders.append(
+            BuildOrder(
+                split=name,
+                samples=samples,
+                identities=identities[name],
+                image_size=image_size,
+                folder=cache_folder / "prepared" / f"{name}-{image_size}-{key}",
+                native_masks=has_native_masks,
+                skip_bad=skip_bad,
+            )
+        )
+    return orders
+
+
+def _key(
+    samples: Sequence[AnySample],
+    identities: Sequence[SampleIdentity],
+    split: str,
+    image_size: int,
+    *,
+    skip_bad: bool,
+) -> str:
+    """Name of a prepared folder: changes with everything that is stored in it, not with where files lie."""
+    return canonical_digest(
+        {
+            "format": FORMAT_VERSION,
+            "resize_version": RESIZE_VERSION,
+            "image_size": image_size,
+            "split": split,
+            "skip_bad": skip_bad,
+            "samples": [
+                [one.sample_id, one.recording_id, one.content_sha256, sorted(sample.attributes.items())]
+                for one, sample in zip(identities, samples, strict=True)
+            ],
+        }
+    )

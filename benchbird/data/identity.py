@@ -1,0 +1,31 @@
+"""The data digest: which samples with which content are in which split.
+
+Owns what is part of the data's identity. Paths, folders and the order of keys are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from benchbird.data.contents import SampleIdentity
+from benchbird.protocol import canonical_digest
+
+
+def data_digest(name: str, splits: Mapping[str, Iterable[SampleIdentity]], *, leaks_allowed: int = 0) -> str:
+    """Twelve hex digits that change with any sample, recording, split or content.
+
+    Args:
+        name: of the data set.
+        splits: identities by split, in any order (`PreparedData.identities`, `contents.identify_splits`).
+        leaks_allowed: recordings in more than one split that were let through.
+    """
+    return canonical_digest(
+        {
+            "name": name,
+            "leaks_allowed": leaks_allowed,
+            "splits": {
+                split: sorted([one.sample_id, one.recording_id, one.content_sha256] for one in samples)
+                for split, samples in splits.items()
+            },
+        }
+    )

@@ -1,0 +1,92 @@
+"""The one resize of the protocol: exact area average, in whole numbers, the same bits on every machine.
+
+Owns how image and mask come to protocol size (`protocol.RESIZE_VERSION`). It decodes and stores nothing.
+
+Along an axis of n pixels that becomes m, cut each old pixel into m parts and each new one into n: both grids
+then share the same n·m parts. A new pixel covers n parts, whole old pixels (m parts each) and a piece of one
+at either end, so its sum weighted by overlap is a whole number. With S the sum over both axes and D = H·W the
+parts that a new pixel covers, its mean is S / D, and round half up is ⌊(2S + D) / 2D⌋, all of it in int64
+(S ≤ 255·64·10⁶ < 2⁶³).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+
+WHOLE = 255
+"""A mask pixel that is bird all over."""
+
+
+def shrink_image(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """Area average of an image, rounded half up; enlarges as well.
+
+    Args:
+        image: uint8 `(H, W)` or `(H, W, C)`.
+        size: side of the result in pixels.
+
+    Returns:
+        uint8 `(C, size, size)`, C = 1 for `(H, W)`.
+    """
+    channels = image[..., None] if image.ndim == 2 else image  # (H, W, C)
+    return np.stack([_round(area_sums(channels[..., c], size), image, 1) for c in range(channels.shape[2])])
+
+
+def shrink_mask(mask: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.uint8]:
+    """Area fraction of bird in 255ths, rounded half up.
+
+    A value is at least 128 exactly where the fraction f is at least ½: the value is ⌊255·f + ½⌋, and
+    255·f + ½ ≥ 128 if and only if f ≥ ½. So the cut at one half survives the storing, ties included.
+
+    Args:
+        mask: bool `(H, W)`.
+        size: side of the result in pixels.
+
+    Returns:
+        uint8 `(size, size)`.
+    """
+    return _round(area_sums(mask.view(np.uint8), size), mask, WHOLE)
+
+
+def area_sums(image: npt.NDArray[np.uint8], size: int) -> IntArray:
+    """Sums weighted by overlap, int64 `(size, size)`; divide by H·W for the means.
+
+    Args:
+        image: uint8 `(H, W)`.
+        size: side of the result in pixels.
+    """
+    height, width = image.shape
+    # Either order gives the same numbers. Rows first reads memory in order; for a picture that is a long
+    # low strip the other order keeps the array in between small.
+    if width > 16 * height:
+        return _sum_rows(_sum_rows(image.T, size).T, size)
+    return np.ascontiguousarray(_sum_rows(np.ascontiguousarray(_sum_rows(image, size).T), size).T)
+
+
+def _round(sums: IntArray, source: npt.NDArray[Any], scale: int) -> npt.NDArray[np.uint8]:
+    parts = source.shape[0] * source.shape[1]
+    return np.asarray((2 * scale * sums + parts) // (2 * parts), dtype=np.uint8)
+
+
+def _sum_rows(image: npt.NDArray[Any], size: int) -> IntArray:
+    """Rows summed by overlap: `(n, W)` to int64 `(size, W)`."""
+    n = image.shape[0]
+    result = np.empty((size, image.shape[1]), dtype=np.int64)
+    for row in range(size):
+        start, end = row * n, (row + 1) * n  # in parts; an old row is `size` parts
+        first, last = start // size, (end - 1) // size
+        if first == last:
+            np.multiply(image[first], n, out=result[row], dtype=np.int64)
+            continue
+        middle = image[first + 1 : last]
+        total = middle.sum(axis=0, dtype=np.int64) if len(middle) else 0
+        result[row] = (
+            size * total
+            + (size * (first + 1) - start) * image[first].astype(np.int64)
+            + (end - size * last) * image[last].astype(np.int64)
+        )
+    return result
