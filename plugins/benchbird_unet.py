@@ -1,0 +1,204 @@
+"""U-Net (arXiv 1505.04597) by segmentation-models-pytorch, on any of its encoders or timm's.
+
+The library's decoder as it comes: five stages, nearest-neighbour enlargement, BatchNorm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchbird import BenchbirdError, Option, SegmenterSpec, hookimpl
+
+BENCHBIRD_API = 1
+
+COMMON_ENCODERS = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "mobilenet_v2",
+    "efficientnet-b0",
+)
+"""Encoders known to exist, with ImageNet weights: naming one costs no import of the libraries."""
+
+
+class RescaledInput(nn.Module):
+    """A network behind the change from the protocol's input scale to the one it was pretrained on.
+
+    Args:
+        network: maps `(N, 3, H, W)` to logits `(N, 1, H, W)`.
+        mean: of each colour, for pixels in [0, 1].
+        std: likewise.
+        white: what a white pixel is at the input of the network's own preparation: 1 or 255.
+    """
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self, network: nn.Module, mean: list[float], std: list[float], white: float) -> None:
+        super().__init__()
+        self.network = network
+        mean_by_channel = torch.tensor(mean).view(1, 3, 1, 1)
+        std_by_channel = torch.tensor(std).view(1, 3, 1, 1)
+        # ((x·0.5 + 0.5)·white − mean) / std for the protocol's x = (pixel − 0.5) / 0.5
+        self.register_buffer("scale", 0.5 * white / std_by_channel)
+        self.register_buffer("shift", (0.5 * white - mean_by_channel) / std_by_channel)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map float32 images `(N, 3, H, W)` to float32 logits `(N, 1, H, W)`."""
+        logits: torch.Tensor = self.network(images * self.scale + self.shift)
+        return logits
+
+
+def build(encoder: str, pretrained: str) -> nn.Module:
+    """Build the network.
+
+    Args:
+        encoder: a name that `check_options` lets through.
+        pretrained: `none` or `imagenet` (the encoder alone).
+
+    Raises:
+        BenchbirdError: the encoder has stages that a U-Net can't use, or its weights can't be fetched.
+    """
+    import segmentation_models_pytorch as smp
+
+    network: nn.Module
+    if pretrained == "none":
+        try:
+            network = smp.Unet(encoder, encoder_weights=None, classes=1)
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise BenchbirdError(
+                f"encoder {encoder} can't serve in a U-Net, which needs stages of 2, 4 … 32 times "
+                f"reduction ({error}); choose another encoder"
+            ) from error
+        return _without_classifier(network, encoder)
+    with _loading(encoder):
+        # For timm's encoders the library wants a flag here: the name itself says which weights.
+        weights = True if encoder.startswith("tu-") else pretrained
+        network = smp.Unet(encoder, encoder_weights=weights, classes=1)
+        scale = smp.encoders.get_preprocessing_params(encoder, "imagenet")
+    network = _without_classifier(network, encoder)
+    return RescaledInput(network, mean=scale["mean"], std=scale["std"], white=scale["input_range"][1])
+
+
+def _without_classifier(network: nn.Module, encoder: str) -> nn.Module:
+    """Take out layers that smp's EfficientNets keep for classification: they'd count as parameters."""
+    if "efficientnet" in encoder and not encoder.startswith("tu-"):
+        stages = network.get_submodule("encoder")
+        for name in {"_conv_head", "_bn1", "conv_head", "bn2"} & dict(stages.named_children()).keys():
+            setattr(stages, name, nn.Identity())
+    return network
+
+
+def check_options(options: Mapping[str, object]) -> str | None:
+    """Say why an encoder doesn't exist or has no ImageNet weights, or None."""
+    encoder, pretrained = str(options["encoder"]), options["pretrained"]
+    if encoder in COMMON_ENCODERS:
+        return None
+    known = _known_encoders(timm_ones=encoder.startswith("tu-"))
+    if encoder not in known:
+        near = difflib.get_close_matches(encoder, sorted({*known, *COMMON_ENCODERS}), n=1)
+        suggestion = f"did you mean {near[0]}?" if near else "timm's encoders are written tu-NAME"
+        return f"encoder: found {encoder!r}, expected an encoder of segmentation-models-pytorch or timm; {suggestion}"
+    if pretrained == "imagenet" and _repository(encoder) is None:
+        return (
+            f"pretrained: the libraries know no ImageNet weights of encoder {encoder} on the Hugging Face "
+            "hub; choose none, or another encoder"
+        )
+    return None
+
+
+def _known_encoders(*, timm_ones: bool) -> set[str]:
+    # Some 4 s of imports, paid only for the less common names.
+    if timm_ones:
+        import timm
+
+        # Not only the architectures but also their weights, such as resnet18.a1_in1k.
+        return {f"tu-{name}" for name in [*timm.list_models(), *timm.list_pretrained()]}
+    from segmentation_models_pytorch.encoders import encoders
+
+    return set(encoders)
+
+
+def _repository(encoder: str) -> tuple[str, str] | None:
+    """Return the Hugging Face repository and revision that the libraries load an encoder from."""
+    if encoder.startswith("tu-"):
+        import timm
+
+        weights = timm.get_pretrained_cfg(encoder.removeprefix("tu-"))
+        if weights is None or not weights.hf_hub_id:
+            return None
+        repository, _, revision = weights.hf_hub_id.partition("@")
+        return repository, revision or "main"
+    from segmentation_models_pytorch.encoders import encoders
+
+    settings = encoders[encoder]["pretrained_settings"].get("imagenet")
+    return None if settings is None else (settings["repo_id"], settings["revision"])
+
+
+@contextlib.contextmanager
+def _loading(encoder: str) -> Iterator[None]:
+    """Guard a block in which the libraries load an encoder's weights, from their cache or the network.
+
+    Raises:
+        BenchbirdError: says where the files belong and how they are checked.
+    """
+    from huggingface_hub import constants
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # downloads may be announced on stdout
+            yield
+    # No network, no such file, no space, a broken archive: each library raises errors of its own.
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0].replace(str(Path.home()), "~")
+        repository, revision = _repository(encoder) or ("unknown", "main")
+        folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+        raise BenchbirdError(
+            f"pretrained weights of encoder {encoder}, https://huggingface.co/{repository}, could not be "
+            f"loaded ({type(error).__name__}: {reason}). To place them by hand, run "
+            f"`hf download {repository} --revision {revision}` where there is a network and copy the folder "
+            f"it makes to {_publishable(folder)}; `hf cache verify {repository} --revision {revision}` "
+            "compares the files' SHA-256 with the hub's"
+        ) from error
+
+
+def _publishable(path: Path) -> str:
+    """Write a path without the user's name, since an error becomes part of a trial's record."""
+    for variable in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        root = os.environ.get(variable)
+        if root and path.is_relative_to(root):
+            return f"${variable}/{path.relative_to(root)}"
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
+
+
+@hookimpl
+def benchbird_segmenters() -> Iterable[SegmenterSpec]:
+    """Offer `unet`."""
+    return [
+        SegmenterSpec(
+            name="unet",
+            build=build,
+            summary="encoder-decoder with skips by concatenation, on a classification encoder",
+            source="arXiv 1505.04597; segmentation-models-pytorch",
+            options={
+                "encoder": Option(
+                    default="resnet34", help="an encoder of segmentation-models-pytorch, or timm's as tu-NAME"
+                ),
+                "pretrained": Option(
+                    default="none", choices=("none", "imagenet"), help="imagenet: the encoder's weights"
+                ),
+            },
+            check_options=check_options,
+            pretraining="pretrained",
+            size_multiple=32,
+        )
+    ]
