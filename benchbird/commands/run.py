@@ -51,7 +51,7 @@ def _seeds(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
     return tuple(int(word) for word in words)
 
 
-@click.command(epilog="Example: benchbird run benchmarks/birdsound.yaml --set data.root=my-recordings --seeds 0,1")
+@click.command(epilog="Example: benchbird run benchmarks/birdsound.yaml --set data.root=birds")
 @click.argument("benchmark", type=click.Path(path_type=Path))
 @click.option(
     "--results",
