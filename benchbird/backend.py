@@ -51,11 +51,12 @@ def apply_protocol(protocol: Protocol, threads: int | None = None) -> dict[str, 
     torch.backends.cudnn.rnn.fp32_precision = precision  # type: ignore[attr-defined]
     torch.backends.mkldnn.matmul.fp32_precision = "ieee"  # type: ignore[attr-defined]
     torch.backends.mkldnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.mkldnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not protocol.deterministic
     torch.backends.cudnn.deterministic = protocol.deterministic
     torch.use_deterministic_algorithms(protocol.deterministic)
     # Filling fresh memory guards against reading it uninitialised; it costs time and changes no result.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     return current_flags()
@@ -65,17 +66,29 @@ def current_flags() -> dict[str, object]:
     """The global flags that can change numbers or speed."""
     return {
         "default dtype": str(torch.get_default_dtype()),
+        "default device": str(torch.get_default_device()),
         "gradients enabled": torch.is_grad_enabled(),
         "anomaly detection": torch.is_anomaly_enabled(),
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "deterministic algorithms warn only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        # There is no asking for this one, but the smallest numbers tell.
+        "denormal numbers": float(torch.full((), 1e-40, device="cpu", dtype=torch.float32) * 1) != 0,
+        "cuda.matmul.allow_fp16_reduced_precision_reduction": (
+            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
+        ),
+        "cuda.matmul.allow_bf16_reduced_precision_reduction": (
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+        ),
         "cuda.matmul.fp32_precision": torch.backends.cuda.matmul.fp32_precision,
         "cudnn.conv.fp32_precision": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+        "cudnn.rnn.fp32_precision": torch.backends.cudnn.rnn.fp32_precision,  # type: ignore[attr-defined]
         "cudnn.benchmark": torch.backends.cudnn.benchmark,
         "cudnn.deterministic": torch.backends.cudnn.deterministic,
         "cudnn.enabled": torch.backends.cudnn.enabled,
         "mkldnn.matmul.fp32_precision": torch.backends.mkldnn.matmul.fp32_precision,  # type: ignore[attr-defined]
         "mkldnn.conv.fp32_precision": torch.backends.mkldnn.conv.fp32_precision,  # type: ignore[attr-defined]
-        "mkldnn.enabled": torch.backends.mkldnn.enabled,  # type: ignore[attr-defined]
+        "mkldnn.rnn.fp32_precision": torch.backends.mkldnn.rnn.fp32_precision,  # type: ignore[attr-defined]
+        "mkldnn.enabled": torch.backends.mkldnn.enabled,
         "autocast": torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"),
         "threads": torch.get_num_threads(),
     }

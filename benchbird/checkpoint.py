@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from benchbird.durable import write_durably
+from benchbird.durable import file_sha256, write_durably
 from benchbird.errors import ResultsError
 from benchbird.training import Epoch, Training, Weights
 
@@ -34,29 +34,34 @@ def save_checkpoint(folder: Path, trial: str, training: Training) -> None:
         folder: the trial's checkpoint folder, which exists.
         trial: identity of the trial; another trial's checkpoint is refused.
         training: what to save.
+
+    Raises:
+        ResultsError: the disk refused; the generation before is untouched.
     """
     generation = len(training.epochs) % 2
-    best_file = f"best-{training.best_epoch}.safetensors"
-    files = {f"state-{generation}.safetensors": _state_tensors(training)}
-    if training.best_epoch == len(training.epochs) or not (folder / best_file).exists():
+    seal = folder / f"state-{generation}.json"
+    state_file, best_file = _file_names(generation, training.best_epoch)
+    hashes = _kept_best(seal, trial, best_file, training)
+    files = {state_file: _state_tensors(training)}
+    if best_file not in hashes:
         files[best_file] = training.best_weights
-    hashes = {}
     for name, tensors in files.items():
         content = serialize(tensors)
         hashes[name] = hashlib.sha256(content).hexdigest()
         write_durably(folder / name, content)
-    if best_file not in hashes:
-        hashes[best_file] = _known_hash(folder, best_file)
     body = {
         "schema": SCHEMA_VERSION,
         "trial": trial,
+        "generation": generation,
         "epochs": [asdict(epoch) for epoch in training.epochs],
         "best_epoch": training.best_epoch,
         "optimizer": _optimizer_scalars(training.optimizer),
         "files": hashes,
     }
-    write_durably(folder / f"state-{generation}.json", _sealed(body))
-    _remove_unused_best(folder)
+    write_durably(seal, _sealed(body))
+    for path in folder.glob(f"best-{generation}-*.safetensors"):
+        if path.name != best_file:
+            path.unlink(missing_ok=True)
 
 
 def load_checkpoint(folder: Path, trial: str, training: Training) -> str | None:
@@ -75,21 +80,23 @@ def load_checkpoint(folder: Path, trial: str, training: Training) -> str | None:
             damaged.append(str(error))
     for body in sorted(candidates, key=lambda one: -len(one["epochs"])):
         try:
-            tensors = {name: _verified_tensors(folder / name, sha) for name, sha in body["files"].items()}
+            _restore(training, body, folder)
+            break
         except ResultsError as error:
             damaged.append(str(error))
-            continue
-        _restore(training, body, tensors)
-        break
     if not damaged:
         return None
     epochs = len(training.epochs)
-    return f"{'; '.join(damaged)}; going on after epoch {epochs}" if epochs else "; ".join(damaged)
+    return "; ".join([*damaged, f"going on after epoch {epochs}" if epochs else "starting from the beginning"])
 
 
 def serialize(tensors: Weights, metadata: dict[str, str] | None = None) -> bytes:
     """Safetensors bytes of tensors on any device, whatever their layout or sharing."""
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    # A copy of each: safetensors refuses two names for one memory, which tied weights have.
+    plain = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
     content: bytes = save_tensors(plain, metadata)
     return content
 
@@ -112,18 +119,48 @@ def _optimizer_scalars(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     }
 
 
-def _restore(training: Training, body: dict[str, Any], tensors: dict[str, Weights]) -> None:
-    best_name = f"best-{body['best_epoch']}.safetensors"
-    state = next(weights for name, weights in tensors.items() if name != best_name)
-    device = next(training.model.parameters()).device
-    model_state = {
-        name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")
-    }
-    training.model.load_state_dict(model_state)
+def _file_names(generation: int, best_epoch: int) -> tuple[str, str]:
+    """Files of a generation's state and best weights; no generation relies on a file of the other."""
+    return f"state-{generation}.safetensors", f"best-{generation}-{best_epoch}.safetensors"
+
+
+def _kept_best(seal: Path, trial: str, best_file: str, training: Training) -> dict[str, str]:
+    """The best weights that this generation holds already, with their hash: those of this very training."""
+    try:
+        body = _open_seal(seal, trial)
+    except ResultsError:
+        return {}
+    epochs = body["epochs"]
+    if epochs != [asdict(epoch) for epoch in training.epochs[: len(epochs)]]:
+        return {}
+    return {name: sha256 for name, sha256 in body["files"].items() if name == best_file}
+
+
+def _restore(training: Training, body: dict[str, Any], folder: Path) -> None:
+    """Take a generation up whole.
+
+    Raises:
+        ResultsError: a file is damaged or doesn't fit the model; nothing was changed.
+    """
+    state_file, best_file = _file_names(body["generation"], body["best_epoch"])
+    state = _verified_tensors(folder / state_file, body["files"][state_file])
+    best = _verified_tensors(folder / best_file, body["files"][best_file])
+    model = {name.removeprefix("model."): state[name] for name in state if name.startswith("model.")}
+    for name, weights in ((state_file, model), (best_file, best)):
+        if _shapes(weights) != _shapes(training.model.state_dict()):
+            raise ResultsError(
+                f"checkpoint {name} doesn't fit the model, which another version of a library may have built"
+            )
+    training.model.load_state_dict(model)
     _restore_optimizer(training.optimizer, body["optimizer"], state)
     training.epochs = [Epoch(**epoch) for epoch in body["epochs"]]
     training.best_epoch = body["best_epoch"]
-    training.best_weights = {name: tensor.to(device) for name, tensor in tensors[best_name].items()}
+    device = next(training.model.parameters()).device
+    training.best_weights = {name: tensor.to(device) for name, tensor in best.items()}
+
+
+def _shapes(weights: Weights) -> dict[str, tuple[torch.dtype, torch.Size]]:
+    return {name: (tensor.dtype, tensor.shape) for name, tensor in weights.items()}
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, scalars: dict[str, Any], tensors: Weights) -> None:
@@ -158,41 +195,16 @@ def _open_seal(path: Path, trial: str) -> dict[str, Any]:
             raise ValueError(f"schema {body['schema']}, expected {SCHEMA_VERSION}")
         if body["trial"] != trial:
             raise ValueError("it belongs to another trial")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ResultsError(f"checkpoint {path.name} is damaged ({error})") from error
     return body
 
 
 def _verified_tensors(path: Path, sha256: str) -> Weights:
     try:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != sha256:
+        if file_sha256(path) != sha256:  # before it is in memory: a damaged file can be of any size
             raise ValueError("its SHA-256 doesn't match")
-        weights: Weights = load_tensors(content)
+        weights: Weights = load_tensors(path.read_bytes())
     except (OSError, ValueError, SafetensorError) as error:
         raise ResultsError(f"checkpoint {path.name} is damaged ({error})") from error
     return weights
-
-
-def _known_hash(folder: Path, name: str) -> str:
-    """The hash that the other generation recorded for a file this one keeps using."""
-    for path in folder.glob("state-*.json"):
-        try:
-            files = json.loads(json.loads(path.read_bytes())["body"])["files"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if name in files:
-            return str(files[name])
-    return hashlib.sha256((folder / name).read_bytes()).hexdigest()
-
-
-def _remove_unused_best(folder: Path) -> None:
-    used = set()
-    for path in folder.glob("state-*.json"):
-        try:
-            used |= set(json.loads(json.loads(path.read_bytes())["body"])["files"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return
-    for path in folder.glob("best-*.safetensors"):
-        if path.name not in used:
-            path.unlink(missing_ok=True)

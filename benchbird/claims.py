@@ -6,6 +6,7 @@ gone, or whose heart stopped beating on another machine, is stale and gives way.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -30,8 +31,9 @@ class Holder:
     Attributes:
         process: its id.
         process_started: clock ticks after boot at which it began; tells a reused id.
-        host: name of its machine.
+        host: name of its machine; may change while it runs.
         boot: identity of the machine's current boot.
+        namespace: what its id is counted in; containers of one machine count each for itself.
         token: tells two claims of one process.
     """
 
@@ -39,14 +41,16 @@ class Holder:
     process_started: str
     host: str
     boot: str
+    namespace: str
     token: str
 
 
 class Claim:
     """A held claim; its heart beats in a thread until `release`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, holder: Holder) -> None:
         self.path = path
+        self.holder = holder
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
@@ -55,7 +59,9 @@ class Claim:
         """Give the trial up."""
         self._released.set()
         self._thread.join()
-        self.path.unlink(missing_ok=True)
+        # A run that slept for long may have lost its claim, and another may hold that number by now.
+        if _read(self.path) == self.holder:
+            _discard(self.path)
 
     def __enter__(self) -> Claim:
         return self
@@ -67,8 +73,10 @@ class Claim:
         while not self._released.wait(HEARTBEAT_S):
             try:
                 os.utime(self.path)
-            except OSError:
+            except FileNotFoundError:
                 return
+            except OSError:
+                continue  # a network file system may answer again at the next beat
 
 
 def claim(folder: Path) -> Claim | None:
@@ -86,22 +94,27 @@ def claim(folder: Path) -> Claim | None:
         return None
     number = 1 + max((int(path.stem.partition("-")[2]) for path in existing), default=0)
     path = folder / f"claim-{number:06d}.json"
+    holder = this_process()
+    created = False
     try:
         with path.open("x", encoding="utf-8") as stream:
-            json.dump(asdict(this_process()), stream)
+            created = True
+            json.dump(asdict(holder), stream)
     except FileExistsError:
         return None
     except OSError as error:
+        if created:  # half-written on a full disk: nobody's claim, but it would pass for a living one
+            _discard(path)
         raise ResultsError(
             f"{folder}: could not claim the trial: {error.strerror or error}; "
             "choose a results folder that you may write to"
         ) from error
     if any(_is_alive(other) for other in _claims(folder) if other != path):
-        path.unlink(missing_ok=True)
+        _discard(path)
         return None
     for stale in existing:
-        stale.unlink(missing_ok=True)
-    return Claim(path)
+        _discard(stale)
+    return Claim(path, holder)
 
 
 def this_process() -> Holder:
@@ -111,28 +124,50 @@ def this_process() -> Holder:
         process_started=_process_started(os.getpid()),
         host=socket.gethostname(),
         boot=_boot_id(),
+        namespace=_process_namespace(),
         token=secrets.token_hex(8),
     )
 
 
 def _claims(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("claim-*.json") if path.stem.partition("-")[2].isdigit())
+    return sorted(path for path in folder.glob("claim-*.json") if path.stem.partition("-")[2].isdecimal())
+
+
+def _discard(path: Path) -> None:
+    # A claim that can't be removed is a stale one from when its process ends.
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _read(path: Path) -> Holder | None:
+    """Who holds a claim; None if it is half-written at this moment, garbage, or gone."""
+    try:
+        holder = Holder(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    return holder if isinstance(holder.process, int) else None
 
 
 def _is_alive(path: Path) -> bool:
+    holder = _read(path)
+    if holder is None:
+        return _has_beaten(path)
+    if holder.boot != _boot_id():
+        # Another machine, or this one before it was started again.
+        return holder.host != socket.gethostname() and _has_beaten(path)
+    if holder.namespace != _process_namespace():
+        return _has_beaten(path)
+    return _process_started(holder.process) == holder.process_started != ""
+
+
+def _has_beaten(path: Path) -> bool:
+    """Whether the claim is there and was touched of late, where its process can't be looked up."""
     try:
-        age_s = time.time() - path.stat().st_mtime
-        holder = Holder(**json.loads(path.read_text(encoding="utf-8")))
+        return abs(time.time() - path.stat().st_mtime) < STALE_AFTER_S
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, TypeError):
-        # Half-written at this moment, or garbage: alive while young.
-        return age_s < STALE_AFTER_S
-    if holder.host != socket.gethostname():
-        return abs(age_s) < STALE_AFTER_S
-    if holder.boot != _boot_id():
-        return False
-    return _process_started(holder.process) == holder.process_started != ""
+    except OSError:
+        return True  # a network file system that doesn't answer says nothing of the holder
 
 
 def _process_started(process: int) -> str:
@@ -163,4 +198,11 @@ def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return "unknown"
+        return f"unknown boot of {socket.gethostname()}"
+
+
+def _process_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import select
 import sys
 import tempfile
 import traceback
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,6 +26,13 @@ COMMANDS = {
     "data": "Check a data set, or write the embedded one as files.",
 }
 """Command → its one line in `--help`; each lives in `benchbird.commands.<name>` as `command`."""
+
+
+STDOUT = 1
+
+
+class _Unexplained(Exception):
+    """Carries an exception, as its cause, past click's own ideas of what it means."""
 
 
 class CommandList(click.Group):
@@ -42,6 +50,14 @@ class CommandList(click.Group):
         command = module.command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command asked for."""
+        try:
+            return super().invoke(ctx)
+        except (EOFError, BrokenPipeError) as error:
+            # Click would take the first for Ctrl-D and end with exit code 1, in silence, for the second.
+            raise _Unexplained from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table in `--help`, without importing any command."""
@@ -73,36 +89,49 @@ def benchbird(verbose: bool) -> None:
     )
 
 
-def _log_bug() -> Path:
-    descriptor, name = tempfile.mkstemp(prefix="benchbird-", suffix=".log")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(traceback.format_exc())
-    return Path(name)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 user error, 2 usage, 3 bug, 130 interrupt."""
+    sys.exit(_exit_code(arguments))
+
+
+def _exit_code(arguments: list[str] | None) -> int:
     try:
         code = benchbird.main(args=arguments, prog_name="benchbird", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except BenchbirdError as error:
         click.echo(f"benchbird: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("benchbird: interrupted; the same command goes on where it stopped", err=True)
-        sys.exit(Interrupted.exit_code)
-    except BrokenPipeError:
-        # The reader went away (`| head`): not an error, and nothing more can be printed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return Interrupted.exit_code
     except Exception as error:
-        log = _log_bug()
-        click.echo(
-            f"benchbird: a bug in benchbird ({type(error).__name__}: {error}); details are in {log}. "
-            "Please report it with that file",
-            err=True,
-        )
-        sys.exit(3)
+        cause = error.__cause__ if isinstance(error, _Unexplained) and error.__cause__ else error
+        if isinstance(cause, BrokenPipeError) and _reader_is_gone():
+            # `| head` has seen enough: not an error, and nothing more can be printed.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+            return 0
+        _tell_of_bug(cause)
+        return 3
+
+
+def _reader_is_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(STDOUT, 0)
+    return any(state & select.POLLERR for _, state in poll.poll(0))
+
+
+def _tell_of_bug(error: BaseException) -> None:
+    details = "".join(traceback.format_exception(error))
+    try:
+        descriptor, log = tempfile.mkstemp(prefix="benchbird-", suffix=".log")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(details)
+        where = f"details are in {log}. Please report it with that file"
+    except OSError as refusal:
+        where = f"details could not be written ({refusal.strerror}), so here they are:\n{details}"
+    click.echo(f"benchbird: a bug in benchbird ({type(error).__name__}: {error}); {where}", err=True)

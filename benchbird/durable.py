@@ -5,6 +5,8 @@ Owns how bytes reach the disk. What the bytes mean is for the modules above.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +25,7 @@ def write_durably(path: Path, content: bytes) -> None:
         ResultsError: the disk refused (full, read-only, no permission); names path and bytes.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    before = "what was there before is unchanged"
     try:
         try:
             with temporary.open("xb") as stream:
@@ -31,20 +34,24 @@ def write_durably(path: Path, content: bytes) -> None:
                 os.fsync(stream.fileno())
             temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            # A disk that refused to write may refuse this too; the first refusal is the one to tell.
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise
+        before = "the new content is in place, but a power cut could still undo it"
         sync_folder(path.parent)
     except OSError as error:
         raise ResultsError(
             f"{path}: could not write {len(content)} bytes: {error.strerror or error}; "
-            "what was there before is unchanged. Make room or choose another folder, then run again"
+            f"{before}. Make room or choose another folder, then run again"
         ) from error
 
 
 def write_json_durably(path: Path, value: object) -> None:
     """`write_durably` for a JSON document: two spaces of indent, keys as given, no NaN."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_durably(path, (text + "\n").encode())
+    # A half surrogate (a file name that isn't UTF-8) has no bytes; its backslash form is JSON's own escape.
+    write_durably(path, (text + "\n").encode(errors="backslashreplace"))
 
 
 def sync_folder(folder: Path) -> None:
@@ -54,6 +61,10 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems can't sync a folder; then there is nothing that could be done.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 
@@ -68,8 +79,7 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResultsError(
-            f"{folder}: could not create the folder: {error.strerror or error}; "
-            "choose a folder that you may write to"
+            f"{folder}: could not create the folder: {error.strerror or error}; choose a folder that you may write to"
         ) from error
     return folder
 

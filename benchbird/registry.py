@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
+import traceback
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import pluggy
 
 from benchbird import hookspecs
 from benchbird.contract import API_VERSION, DatasetSpec, ReporterSpec, SegmenterSpec
+from benchbird.durable import file_sha256
 from benchbird.errors import PluginError
 from benchbird.records import TrialRecord
 
@@ -77,8 +79,9 @@ class Registry:
         """Tell observers of an ended trial; what they raise is logged and changes nothing."""
         for implementation in self._manager.hook.benchbird_trial_finished.get_hookimpls():
             try:
-                implementation.function(record)
-            except Exception as error:
+                # As pluggy calls it: an implementation may leave out an argument it has no use for.
+                implementation.function(*(record for _ in implementation.argnames))
+            except (Exception, SystemExit) as error:
                 logger.warning("%s: benchbird_trial_finished failed: %s", implementation.plugin_name, error)
 
 
@@ -137,7 +140,7 @@ def _from_entry_point(entry_point: EntryPoint) -> Plugin:
     distribution = entry_point.dist
     provenance = f"{distribution.name} {distribution.version}" if distribution else "unknown distribution"
     origin = f"entry point {entry_point.name} = {entry_point.value} of {provenance}"
-    module = _guarded(origin, entry_point.load)
+    module = _guarded(f"{origin}: failed to load", entry_point.load)
     if not isinstance(module, types.ModuleType):
         raise PluginError(f"{origin}: found {type(module).__name__}, expected a module with hook functions")
     _check_api(module, origin)
@@ -145,7 +148,7 @@ def _from_entry_point(entry_point: EntryPoint) -> Plugin:
         name=entry_point.value,
         origin=origin,
         provenance=provenance,
-        source_sha256=_source_sha256(module, origin),
+        source_sha256=_guarded(f"{origin}: its source can't be recorded", lambda: _source_sha256(module)),
         module=module,
     )
 
@@ -154,54 +157,58 @@ def _from_file(path: Path) -> Plugin:
     origin = str(path)
     try:
         source = path.read_bytes()
-    except OSError as error:
-        raise PluginError(
-            f"{origin}: the plugin can't be read: {error.strerror}; expected a Python file"
-        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PluginError(f"{origin}: the plugin can't be read: {reason}; expected a Python file") from error
     digest = hashlib.sha256(source).hexdigest()
-    module = types.ModuleType(f"_benchbird_plugin_{digest[:12]}")
-    module.__file__ = str(path.resolve())
+    module = _run_file(str(path.resolve()), source, f"_benchbird_plugin_{digest[:12]}", origin)
+    _check_api(module, origin)
+    return Plugin(name=str(path.resolve()), origin=origin, provenance=path.name, source_sha256=digest, module=module)
+
+
+def _run_file(file: str, source: bytes, name: str, origin: str) -> types.ModuleType:
+    """The module made of `source`, run once a process, as by an import."""
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == file:
+        return known
+    module = types.ModuleType(name)
+    module.__file__ = file
     # Registered before it runs, as the import system does: dataclasses and pickle look themselves up there.
-    sys.modules[module.__name__] = module
+    sys.modules[name] = module
 
     def execute() -> None:
-        exec(compile(source, module.__file__ or origin, "exec"), module.__dict__)
+        # Not inherited: this module's own `from __future__ import annotations` would hold in the plugin.
+        exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)
 
-    _guarded(origin, execute)
-    _check_api(module, origin)
-    return Plugin(
-        name=str(path.resolve()), origin=origin, provenance=path.name, source_sha256=digest, module=module
-    )
+    try:
+        _guarded(f"{origin}: failed to load", execute)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
-def _guarded(origin: str, action: Callable[[], Any]) -> Any:
+def _guarded(what_failed: str, action: Callable[[], Any]) -> Any:
     """Run a plugin's own code; whatever it raises becomes a PluginError with the plugin's line."""
     try:
         return action()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        line = _last_line_in_plugin(error)
-        raise PluginError(
-            f"{origin}: failed to load: {type(error).__name__}: {error}{line}; mend or remove the plugin"
-        ) from error
+        found = f"{type(error).__name__}: {error}{_lines_in_plugin(error)}"
+        raise PluginError(f"{what_failed}: {found}; mend or remove the plugin") from error
 
 
-def _last_line_in_plugin(error: BaseException) -> str:
-    trace = error.__traceback__
-    frames = []
-    while trace is not None:
-        frames.append(trace)
-        trace = trace.tb_next
+def _lines_in_plugin(error: BaseException) -> str:
+    """The plugin's first line on the way to the error, and the line that raised it."""
     if isinstance(error, SyntaxError):
-        return f" (line {error.lineno})"
-    outside = [frame for frame in frames if frame.tb_frame.f_code.co_filename != __file__]
-    # A file's own frames are those of its path; the deepest of them is where its author should look.
-    if not outside:
-        return ""
-    own = [frame for frame in outside if "importlib" not in frame.tb_frame.f_code.co_filename]
-    place = (own or outside)[-1]
-    return f" ({Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno})"
+        return ""  # says so itself
+    places = [
+        f"{Path(frame.filename).name}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__ and "importlib" not in frame.filename
+    ]
+    return f" ({' … '.join(dict.fromkeys((places[0], places[-1])))})" if places else ""
 
 
 def _check_api(module: types.ModuleType, origin: str) -> None:
@@ -218,10 +225,13 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin) -> None:
     try:
         manager.register(plugin.module, name=plugin.name)
         manager.check_pending()
+        if not manager.get_hookcallers(plugin.module):
+            raise ValueError("it implements no hook; mark a function such as benchbird_segmenters with @hookimpl")
     except (pluggy.PluginValidationError, ValueError) as error:
         if manager.has_plugin(plugin.name):
             manager.unregister(name=plugin.name)
-        raise PluginError(f"{plugin.origin}: not a valid plugin: {str(error).strip()}") from error
+        reason = " ".join(str(error).split())
+        raise PluginError(f"{plugin.origin}: not a valid plugin: {reason}") from error
 
 
 def _collect(
@@ -246,35 +256,42 @@ def _collect(
         for spec in specs:
             if spec.name in offers:
                 raise PluginError(
-                    f"two plugins offer the name {spec.name!r} in {group}: {offers[spec.name].plugin.origin}, "
-                    f"and {plugin.origin}; rename one or remove one"
+                    f"two plugins offer the name {spec.name!r} in {group}: "
+                    f"{offers[spec.name].plugin.origin}, and {plugin.origin}; rename one or remove one"
                 )
             offers[spec.name] = Offer(spec=spec, plugin=plugin)
     return dict(sorted(offers.items()))
 
 
-def _checked_specs(plugin: Plugin, group: str, hook: Callable[[], Iterable[Any]]) -> list[Any]:
-    specs = _guarded(plugin.origin, lambda: list(hook()))
+def _checked_specs(plugin: Plugin, group: str, hook: Callable[[], object]) -> list[Any]:
+    def call() -> list[Any]:
+        returned = hook()
+        if not isinstance(returned, Iterable):
+            raise TypeError(f"it returned {returned!r}, expected a list of {_SPEC_TYPES[group].__name__}")
+        return list(returned)
+
+    specs: list[Any] = _guarded(f"{plugin.origin}: benchbird_{group} failed", call)
     for spec in specs:
         if not isinstance(spec, _SPEC_TYPES[group]):
             raise PluginError(
-                f"{plugin.origin}: benchbird_{group} returned {spec!r}, "
-                f"expected {_SPEC_TYPES[group].__name__} values"
+                f"{plugin.origin}: benchbird_{group} returned {spec!r}, expected {_SPEC_TYPES[group].__name__} values"
             )
     return specs
 
 
-def _source_sha256(module: types.ModuleType, origin: str) -> str:
+def _source_sha256(module: types.ModuleType) -> str:
     """Hash of a module's file, or of every Python file of the package it belongs to."""
-    if module.__file__ is None:
-        raise PluginError(f"{origin}: the module has no file, so its source can't be recorded")
+    if getattr(module, "__file__", None) is None:
+        raise ValueError("the module has no file")
+    file = Path(str(module.__file__))
     package = module.__name__.partition(".")[0]
-    root = sys.modules[package]
     if package == module.__name__ and not hasattr(module, "__path__"):
-        return hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()
-    folder = Path(root.__file__ or module.__file__).parent
+        return file_sha256(file)
+    # A namespace package has no file of its own.
+    folder = Path(sys.modules[package].__file__ or file).parent
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        if path.is_file():  # an editor's lock is a dangling link
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            digest.update(bytes.fromhex(file_sha256(path)))
     return digest.hexdigest()

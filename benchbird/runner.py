@@ -16,6 +16,7 @@ from benchbird.claims import claim
 from benchbird.data.cache import PreparedData, prepare_splits
 from benchbird.data.pairs import load_pair
 from benchbird.environment import available_cores
+from benchbird.errors import Interrupted
 from benchbird.estimate import ProbeRequest, Speed, probe
 from benchbird.execution.local import Ending, run_in_child
 from benchbird.plan import Plan
@@ -34,6 +35,9 @@ from benchbird.trial import (
 )
 
 Observe = Callable[[Mapping[str, Any]], None]
+
+ASKED_TO_END = 128 + signal.SIGTERM
+"""Exit code of a child that was interrupted."""
 
 POLL_S = 1.0
 """How often to look whether a trial that another run works on has ended."""
@@ -167,6 +171,11 @@ def _run_claimed(request: TrialRequest, plan: Plan, environment: Environment, ob
         )
         if (request.folder / RECORD_FILE).exists():
             record = read_record(request.folder / RECORD_FILE)
+        elif ending.exit_code == ASKED_TO_END:
+            raise Interrupted(
+                f"{request.segmenter.label} seed {request.seed} was asked to end from outside (SIGTERM); "
+                "the same command goes on where it stopped"
+            )
         else:
             record = _record_of_death(request, ending, plan, environment)
             finish_trial(request.folder, record)
@@ -181,7 +190,8 @@ def _record_of_death(request: TrialRequest, ending: Ending, plan: Plan, environm
         limit = plan.config.limits.trial_seconds
         reason = f"ran longer than limits.trial_seconds ({limit:g} s) and was ended"
     elif ending.exit_code < 0:
-        name = signal.Signals(-ending.exit_code).name
+        known = {one.value: one.name for one in signal.Signals}
+        name = known.get(-ending.exit_code, f"signal {-ending.exit_code}")
         reason = f"its process was killed by {name}"
         if name == "SIGKILL":
             reason += ", as the system does when memory runs out"

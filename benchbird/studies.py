@@ -49,8 +49,7 @@ class Study:
         unended = f", {self.unended} not ended" if self.unended else ""
         when = self.newest_start.astimezone(UTC)
         return plain_text(
-            f"{self.digest}: {count}{unended}, {when:%Y-%m-%d %H:%M} UTC, "
-            f"benchmark {benchmarks}, profile {profiles}",
+            f"{self.digest}: {count}{unended}, {when:%Y-%m-%d %H:%M} UTC, benchmark {benchmarks}, profile {profiles}",
             400,
         )
 
@@ -91,9 +90,7 @@ def select_study(target: Path, *, results: Path, digest: str | None = None) -> S
     chosen = max(fitting, key=lambda study: (not study.unended, study.newest_start, str(study.folder)))
     others = [str(study) for study in studies if study is not chosen]
     if others:
-        notices.append(
-            f"showing study {chosen.digest}; others in {plain_text(str(folder))} (--digest PREFIX):"
-        )
+        notices.append(f"showing study {chosen.digest}; others in {plain_text(str(folder))} (--digest PREFIX):")
         notices += [f"  {line}" for line in others]
     if chosen.unended:
         trials = "1 trial has" if chosen.unended == 1 else f"{chosen.unended} trials have"
@@ -106,7 +103,7 @@ def _folder_of(target: Path, results: Path) -> Path:
         return target
     if target.suffix.lower() in BENCHMARK_SUFFIXES:
         # Only a YAML needs the config reader, and pydantic with it.
-        from benchbird.config import load_benchmark
+        from benchbird.config.benchmark import load_benchmark
 
         folder = results / load_benchmark(target).name
         if not folder.is_dir():
@@ -129,8 +126,7 @@ def _studies(scan: RecordScan) -> list[Study]:
         grouped[_ancestor(found.path, 3), found.record.study].append(found.record)
     unended = [_ancestor(folder, 2) for folder in scan.unended]
     studies = [
-        Study(digest, folder, tuple(records), unended.count(folder))
-        for (folder, digest), records in grouped.items()
+        Study(digest, folder, tuple(records), unended.count(folder)) for (folder, digest), records in grouped.items()
     ]
     return sorted(studies, key=lambda study: (study.newest_start, str(study.folder)), reverse=True)
 

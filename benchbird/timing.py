@@ -6,6 +6,7 @@ its launch. Inputs are made on the device beforehand.
 
 from __future__ import annotations
 
+import logging
 import resource
 import statistics
 import sys
@@ -20,6 +21,8 @@ from benchbird.backend import autocast, synchronize
 from benchbird.protocol import Protocol
 from benchbird.records import Latency, Throughput, Timing
 from benchbird.training import Epoch
+
+logger = logging.getLogger(__name__)
 
 BATCH_SIZES = (1, 16)
 MIN_PASSES = 10
@@ -54,8 +57,7 @@ def measure(
     return Timing(
         train_images_per_s=training_throughput(epochs),
         inference=tuple(
-            Throughput(batch_size=size, images_per_s=size / statistics.median(durations[size]))
-            for size in BATCH_SIZES
+            Throughput(batch_size=size, images_per_s=size / statistics.median(durations[size])) for size in BATCH_SIZES
         ),
         latency_ms=Latency(p50=_percentile(milliseconds, 0.50), p95=_percentile(milliseconds, 0.95)),
         peak_memory_bytes=peak_memory_bytes(device),
@@ -98,16 +100,22 @@ def _pass_durations(
     for _ in range(WARM_UP_PASSES):
         one_pass()
     durations: list[float] = []
-    while len(durations) < MIN_PASSES or sum(durations) < MIN_SECONDS:
+    total_s = 0.0
+    while len(durations) < MIN_PASSES or total_s < MIN_SECONDS:
         durations.append(one_pass())
+        total_s += durations[-1]
     return durations
 
 
 def _gflop(model: nn.Module, protocol: Protocol, device: torch.device) -> float | None:
     """10⁹ FLOP of one image's forward pass; None if the model does nothing that torch can count."""
     images = torch.zeros(1, 3, protocol.image_size, protocol.image_size, device=device)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(images)
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(images)
+    except Exception as error:  # a model may refuse to be watched; that is not worth a trial
+        logger.warning("the operations of the model can't be counted: %s", error)
+        return None
     flop = counter.get_total_flops()
     return flop / 1e9 if flop else None
 

@@ -330,6 +330,9 @@ def _write_status(folder: Path, status: str, attempt: Attempt) -> None:
     write_json_durably(folder / STATUS_FILE, {"status": status, **asdict(attempt)})
 
 
+_OUT_OF_MEMORY_SIGNS = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
+
+
 def _status_of(error: BaseException) -> Status:
     if isinstance(error, Diverged):
         return "diverged"
@@ -337,8 +340,8 @@ def _status_of(error: BaseException) -> Status:
         return "protocol_violation"
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "out_of_memory"
-    # The CPU's allocator raises a plain RuntimeError.
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+    # The CPU's allocator and CUDA's libraries raise a plain RuntimeError.
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY_SIGNS):
         return "out_of_memory"
     return "failed"
 
@@ -360,7 +363,9 @@ _DRIVE = r"(?:[A-Za-z]:)?"
 _NAME = r"[^\s\\/'\":;,()]+"
 _SOMEONES_HOME = re.compile(rf"(?<![\w.]){_DRIVE}(?:\\+|/)(?:(?:home|Users)(?:\\+|/){_NAME}|root(?![\w.-]))")
 _QUOTED_PATH = re.compile(rf"(['\"])(?:~|{_DRIVE})(?:\\+|/)[^'\"]*[\\/]([^'\"\\/]*)\1")
-_PATH = re.compile(rf"(?<![\w./])(?:file://)?(?:~|{_DRIVE})(?:\\+|/)(?:{_NAME}(?:\\+|/))+((?:{_NAME})?)")
+_PATH = re.compile(
+    rf"(?<![\w./])(?:file://)?(?:~|{_DRIVE}(?:\\+|/){_NAME})(?:\\+|/)(?:{_NAME}(?:\\+|/))*((?:{_NAME})?)"
+)
 
 
 def without_paths(text: str) -> str:

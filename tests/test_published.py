@@ -48,10 +48,7 @@ def test_the_newlines_of_the_document_are_kept(newline: str) -> None:
     assert placed.startswith(document)
     assert placed.replace(newline, "").isprintable()
     assert place_between_markers(placed, NAME, "a\nb\n", MARKDOWN_COMMENT) == placed
-    assert (
-        place_between_markers(placed, NAME, "c\n", MARKDOWN_COMMENT).count(newline)
-        == placed.count(newline) - 1
-    )
+    assert place_between_markers(placed, NAME, "c\n", MARKDOWN_COMMENT).count(newline) == placed.count(newline) - 1
 
 
 def test_several_benchmarks_live_in_one_file() -> None:

@@ -55,9 +55,7 @@ def test_trial_hash_changes_with_name_options_and_source_only() -> None:
     assert trial_hash(ordered[0]) == trial_hash(ordered[1])
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "x" * 200, "a\n", "a:b", "a "]
-)
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "x" * 200, "a\n", "a:b", "a "])
 def test_a_name_that_cannot_name_a_folder_is_refused(tmp_path: Path, name: str) -> None:
     store = ResultsStore(tmp_path)
     with pytest.raises(ResultsError, match="can't name a folder"):
@@ -290,9 +288,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3
     reason=st.text(st.characters(exclude_categories=["Cs"]), max_size=50),
     iou=st.none() | st.floats(0, 1),
     seed=st.integers(0, 2**40),
-    options=st.dictionaries(
-        NAMES, st.none() | st.booleans() | st.integers(-(2**50), 2**50) | NAMES, max_size=4
-    ),
+    options=st.dictionaries(NAMES, st.none() | st.booleans() | st.integers(-(2**50), 2**50) | NAMES, max_size=4),
     done=st.booleans(),
 )
 def test_any_record_survives_the_round_trip(

@@ -41,9 +41,7 @@ def test_every_kind_of_target(two_studies: tuple[Path, TrialRecord, TrialRecord]
     assert select_study(root / "birdsound" / new.study, results=root).study.folder.name == new.study
 
 
-def test_a_relative_target(
-    two_studies: tuple[Path, TrialRecord, TrialRecord], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_target(two_studies: tuple[Path, TrialRecord, TrialRecord], monkeypatch: pytest.MonkeyPatch) -> None:
     root, old, new = two_studies
     monkeypatch.chdir(next((root / "birdsound" / old.study).glob("*/seed-1")))
     assert len(select_study(Path("."), results=Path("results")).study.records) == 1

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchbird import trial
-from benchbird.data.prepared import PreparedSplit
+from benchbird import timing, trial
+from benchbird.data.prepared import PreparedSplit, load_split
 from benchbird.records import TrialRecord
 from benchbird.results import RECORD_FILE
 from benchbird.trial import TrialRequest, read_attempt, reopen_trial, run_trial
@@ -28,7 +28,7 @@ def bench(tmp_path: Path) -> Bench:
 @pytest.fixture
 def requests(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> tuple[TrialRequest, ...]:
     # In this process the flags would outlive the test.
-    monkeypatch.setattr(trial.timing, "MIN_SECONDS", 0.01)
+    monkeypatch.setattr(timing, "MIN_SECONDS", 0.01)
     return make_requests(bench, make_small_plan(bench))
 
 
@@ -42,18 +42,22 @@ def ignore(_event: Mapping[str, Any]) -> None:
     """Nobody listens."""
 
 
-def test_the_test_split_is_read_once_after_everything_is_decided(
-    requests: tuple[TrialRequest, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    story: list[str] = []
-    load = trial.load_split
+def watch_splits(monkeypatch: pytest.MonkeyPatch, story: list[str]) -> None:
+    """Write down each split that a trial reads."""
 
     def watched(folder: Path) -> PreparedSplit:
-        split = load(folder)
+        split = load_split(folder)
         story.append(split.name)
         return split
 
     monkeypatch.setattr(trial, "load_split", watched)
+
+
+def test_the_test_split_is_read_once_after_everything_is_decided(
+    requests: tuple[TrialRequest, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story: list[str] = []
+    watch_splits(monkeypatch, story)
     run_trial(requests[0], lambda event: story.append(str(event["event"])))
     assert story == ["train", "val", "epoch", "epoch", "epoch", "testing", "val", "test", "timing"]
 
@@ -62,8 +66,7 @@ def test_calibration_sees_the_training_split_alone(
     requests: tuple[TrialRequest, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    load = trial.load_split
-    monkeypatch.setattr(trial, "load_split", lambda folder: seen.append(folder.name.split("-")[0]) or load(folder))
+    watch_splits(monkeypatch, seen)
     record = run_trial(requests[1], ignore)
     assert seen == ["train", "val", "test"]
     assert record.status == "done"

@@ -6,13 +6,17 @@ ends itself and its own children within a second. What a trial does is `trial.py
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import io
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,13 +24,21 @@ from typing import Any
 
 from benchbird.durable import make_folder
 
-PRELOADED = ("benchbird.trial", "torchvision", "segmentation_models_pytorch")
+PRELOADED = ("benchbird.execution.preload",)
 """Imported once by the fork server, in the background, and shared by every child."""
 
 GRACE_S = 5.0
 """What a child gets to end in after it was asked to."""
 
+POLL_S = 0.2
+LOG_LIMIT_BYTES = 64 * 2**20
+LOG_KEPT_BYTES = 2**20
+"""What is kept of each end of a log that outgrew its limit."""
+
 Event = Mapping[str, Any]
+
+_STARTING = threading.Lock()
+"""Held while the environment is another than the run's."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,29 @@ def warm_up() -> None:
     context.set_forkserver_preload(list(PRELOADED))
     from multiprocessing.forkserver import ensure_running
 
-    ensure_running()
+    with _STARTING, _fit_for_server():
+        ensure_running()
+
+
+@contextlib.contextmanager
+def _fit_for_server() -> Iterator[None]:
+    """What a process started within inherits: deafness to Ctrl-C, and no import from the working folder."""
+    # The server would print a traceback if Ctrl-C, which is meant for the run, met it at its imports.
+    previous = None
+    if threading.current_thread() is threading.main_thread():
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # It is started by `python -c`, to which a `random.py` that lies about would be the standard library's.
+    given = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = given
+        if previous is not None:
+            signal.signal(signal.SIGINT, previous)
 
 
 def run_in_child(
@@ -61,6 +95,8 @@ def run_in_child(
 ) -> Ending:
     """Run `target(request, report)` in a child process and wait until it has ended.
 
+    Whatever the child started and left behind ends with it.
+
     Args:
         target: an importable function.
         request: its picklable argument.
@@ -71,26 +107,27 @@ def run_in_child(
     Raises:
         KeyboardInterrupt: passed on after the child was asked to end and has ended.
     """
+    warm_up()
     context = multiprocessing.get_context("forkserver")
+    if log is not None:
+        log = log.absolute()
+        make_folder(log.parent)
     lifeline_end, lifeline = context.Pipe(duplex=False)
     events, events_end = context.Pipe(duplex=False)
-    if log is not None:
-        make_folder(log.parent)
-    process = context.Process(
-        target=_child_main, args=(target, request, log, lifeline_end, events_end), daemon=False
-    )
-    process.start()
-    # Only the child may hold these ends, or their closing would go unnoticed.
-    lifeline_end.close()
-    events_end.close()
+    process = context.Process(target=_child_main, args=(target, request, log, lifeline_end, events_end), daemon=False)
     try:
-        timed_out = _watch(process, events, on_event, timeout_s)
+        process.start()
+        # Only the child may hold these ends, or their closing would go unnoticed.
+        lifeline_end.close()
+        events_end.close()
+        timed_out = _watch(process, events, on_event, timeout_s, log)
     except BaseException:
         end_group(process.pid, process.join, lambda: process.exitcode is not None)
         raise
     finally:
-        lifeline.close()
-        events.close()
+        for end in (lifeline_end, lifeline, events, events_end):
+            end.close()
+        _kill_leftovers(process.pid)
     process.join()
     exit_code = process.exitcode
     process.close()
@@ -98,27 +135,47 @@ def run_in_child(
 
 
 def _watch(
-    process: Any, events: Connection, on_event: Callable[[Event], None], timeout_s: float | None
+    process: Any,
+    events: Connection,
+    on_event: Callable[[Event], None],
+    timeout_s: float | None,
+    log: Path | None,
 ) -> bool:
     """Pass events on until the child has ended; whether it had to be killed for its time."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    listening = True
+    listening, timed_out = True, False
     while True:
-        if listening:
+        # Asked for first: what the child reported before it ended is then in the pipe already.
+        ended = process.exitcode is not None
+        if listening and events.poll(0 if ended else POLL_S):
             try:
-                if events.poll(0.2):
-                    on_event(events.recv())
-                    continue
+                event = events.recv()
             except (EOFError, OSError):
                 listening = False
-        else:
-            process.join(0.2)
-        if process.exitcode is not None and not (listening and events.poll(0)):
-            return False
-        if deadline is not None and time.monotonic() > deadline:
+            else:
+                on_event(event)
+        elif ended:
+            return timed_out
+        elif not listening:
+            process.join(POLL_S)
+        if log is not None:
+            _limit_log(log)
+        if deadline is not None and time.monotonic() > deadline and process.exitcode is None:
+            timed_out = True
             kill_group(process.pid)
-            process.join()
-            return True
+
+
+def _limit_log(log: Path) -> None:
+    """Cut the middle out of a log that outgrew its limit; the child goes on appending to what is left."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size <= LOG_LIMIT_BYTES:
+            return
+        with log.open("rb") as stream:
+            stream.seek(-LOG_KEPT_BYTES, os.SEEK_END)
+            tail = stream.read(LOG_KEPT_BYTES)
+        os.truncate(log, LOG_KEPT_BYTES)
+        with log.open("ab") as stream:
+            stream.write(b"\n... cut here by benchbird, since this log had become too long ...\n" + tail)
 
 
 def end_group(pid: int | None, join: Callable[[float], object], has_ended: Callable[[], bool]) -> None:
@@ -136,15 +193,20 @@ def end_group(pid: int | None, join: Callable[[float], object], has_ended: Calla
 
 
 def kill_group(pid: int) -> None:
-    """Kill a child's process group: itself and what it started."""
+    """Kill a living child's process group: itself and what it started."""
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
         # It hasn't made its group yet, or is gone.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+
+
+def _kill_leftovers(pid: int | None) -> None:
+    """Kill what is left of an ended child's group; while it has a member, no new process gets its number."""
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _child_main(
@@ -161,16 +223,26 @@ def _child_main(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def report(event: Event) -> None:
-        try:
+        # The run is gone when this fails; the lifeline's thread is about to end this process.
+        with contextlib.suppress(OSError):
             events.send(dict(event))
-        except (BrokenPipeError, OSError):
-            # The run is gone; the lifeline's thread is about to end this process.
-            return
 
+    code = 1
     try:
         target(request, report)
+        code = 0
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGTERM)
+        code = 128 + signal.SIGTERM
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        # Not by returning: that would wait for threads and processes that a plugin never ends.
+        os._exit(code)
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
@@ -183,17 +255,24 @@ def _die_with(lifeline: Connection) -> None:
     """End this process group as soon as the other end of the lifeline is closed."""
 
     def wait() -> None:
-        try:
+        with contextlib.suppress(EOFError, OSError):
             lifeline.recv_bytes()
-        except (EOFError, OSError):
-            pass
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
 
 def _redirect_output(log: Path | None) -> None:
-    target = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        target = os.open(log or os.devnull, flags, 0o644)
+    except OSError:
+        target = os.open(os.devnull, flags)  # a log is not worth a trial
     os.dup2(target, 1)
     os.dup2(target, 2)
     os.close(target)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Line by line, so that a crash leaves its last words; any text, whatever the terminal's encoding.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    faulthandler.enable()

@@ -1,0 +1,367 @@
+"""Children as they are: real processes, pipes and signals. Nothing here measures time closer than seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from benchbird.errors import ResultsError
+from benchbird.execution import local
+from benchbird.execution.local import Ending, run_in_child
+from tests.execution import targets
+
+SERVER: Any = forkserver._forkserver
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_server() -> Iterator[None]:
+    """A fork server without torch, for this module alone."""
+    SERVER._stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "PRELOADED", ())
+        patch.delenv("PYTHONUNBUFFERED", raising=False)
+        patch.delenv("PYTHONSAFEPATH", raising=False)
+        yield
+        SERVER._stop()
+
+
+@pytest.fixture
+def events() -> list[Mapping[str, Any]]:
+    return []
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+
+
+def gone_within(pids: list[int], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while alive(pids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pids)
+
+
+def test_events_arrive_in_order_and_none_is_lost_at_the_end(events: list[Mapping[str, Any]]) -> None:
+    ending = run_in_child(targets.count, 3000, log=None, on_event=events.append)
+    assert ending == Ending(exit_code=0, timed_out=False)
+    assert [event["number"] for event in events] == list(range(3000))
+
+
+def test_a_child_has_a_group_of_its_own_and_nothing_to_read(events: list[Mapping[str, Any]]) -> None:
+    run_in_child(targets.facts, None, log=None, on_event=events.append)
+    [facts] = events
+    assert facts["pgid"] == facts["pid"] != os.getpid()
+    assert facts["stdin"] == ""
+
+
+def test_log_gets_everything_that_is_written_to_the_descriptors(tmp_path: Path) -> None:
+    log = tmp_path / "new" / "log.txt"
+    run_in_child(targets.talk, None, log=log, on_event=lambda _: None)
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert lines == [
+        r"by print: ñ → \ud800",
+        "by write",
+        "by puts",
+        "by a shell",
+        "on stderr",
+        "last words, without a newline",
+    ]
+
+
+def test_log_is_continued_not_replaced(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("of the first attempt\n")
+    run_in_child(targets.fail, "of the second", log=log, on_event=lambda _: None)
+    text = log.read_text()
+    assert text.startswith("of the first attempt\nTraceback")
+    assert text.endswith("RuntimeError: of the second\n")
+
+
+def test_a_log_that_would_fill_the_disk_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LOG_LIMIT_BYTES", 2**20)
+    monkeypatch.setattr(local, "LOG_KEPT_BYTES", 2**10)
+    log = tmp_path / "log.txt"
+    log.write_text("the beginning\n")
+    run_in_child(targets.chatter, 2**28, log=log, on_event=lambda _: None)
+    text = log.read_text()
+    assert len(text) < 2**27
+    assert "cut here by benchbird" in text
+    assert (text[:14], text[-8:]) == ("the beginning\n", "the end\n")
+
+
+def test_a_log_that_cannot_be_opened_does_not_cost_the_trial(tmp_path: Path, events: list[Mapping[str, Any]]) -> None:
+    assert run_in_child(targets.count, 1, log=tmp_path, on_event=events.append).exit_code == 0
+    assert len(events) == 1
+
+
+def test_a_log_below_a_file_is_an_error_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultsError, match="could not create the folder"):
+        run_in_child(targets.count, 1, log=tmp_path / "file" / "log.txt", on_event=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("target", "request_", "exit_code"),
+    [
+        (targets.leave, 7, 7),
+        (targets.leave, None, 0),
+        (targets.leave, "a message", 1),
+        (targets.quit_at_once, 9, 9),
+        (targets.fail, "x", 1),
+        (targets.crash, signal.SIGSEGV, -signal.SIGSEGV),
+        (targets.crash, signal.SIGKILL, -signal.SIGKILL),
+        (targets.crash, signal.SIGTERM, 143),
+    ],
+)
+def test_exit_codes(target: Callable[..., None], request_: object, exit_code: int) -> None:
+    ending = run_in_child(target, request_, log=None, on_event=lambda _: None)
+    assert ending == Ending(exit_code=exit_code, timed_out=False)
+
+
+def test_a_crash_leaves_its_events_and_its_last_words(tmp_path: Path, events: list[Mapping[str, Any]]) -> None:
+    log = tmp_path / "log.txt"
+    run_in_child(targets.crash, signal.SIGSEGV, log=log, on_event=events.append)
+    assert events == [{"event": "before"}]
+    assert log.read_text().startswith("just before\nFatal Python error: Segmentation fault")
+
+
+def test_a_child_does_not_wait_for_a_thread_that_never_ends() -> None:
+    ending = run_in_child(targets.leave_a_thread, None, log=None, on_event=lambda _: None, timeout_s=30)
+    assert ending == Ending(exit_code=0, timed_out=False)
+
+
+def test_processes_that_a_child_left_behind_end_with_it(events: list[Mapping[str, Any]]) -> None:
+    ending = run_in_child(targets.leak_processes, None, log=None, on_event=events.append, timeout_s=30)
+    assert ending == Ending(exit_code=0, timed_out=False)
+    assert gone_within(events[0]["pids"], 2)
+
+
+def test_timeout_kills_the_whole_group(events: list[Mapping[str, Any]]) -> None:
+    ending = run_in_child(targets.hang_with_grandchildren, None, log=None, on_event=events.append, timeout_s=1.5)
+    assert ending == Ending(exit_code=-signal.SIGKILL, timed_out=True)
+    assert gone_within(events[0]["pids"], 2)
+
+
+def test_timeout_strikes_a_child_that_never_stops_reporting(events: list[Mapping[str, Any]]) -> None:
+    ending = run_in_child(targets.hang_while_reporting, None, log=None, on_event=events.append, timeout_s=1.5)
+    assert ending.timed_out
+    assert events
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BrokenPipeError, ValueError])
+def test_what_the_listener_raises_ends_the_child_in_order_and_passes_on(
+    error: type[BaseException], tmp_path: Path
+) -> None:
+    pids: list[int] = []
+
+    def listen(event: Mapping[str, Any]) -> None:
+        pids.append(event["pid"])
+        raise error
+
+    with pytest.raises(error):
+        run_in_child(targets.wait_for_interrupt, tmp_path / "note", log=None, on_event=listen, timeout_s=20)
+    assert (tmp_path / "note").read_text() == "ended in order"
+    assert gone_within(pids, 1)
+
+
+def test_a_child_that_will_not_end_is_killed_with_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "GRACE_S", 0.5)
+    pids: list[int] = []
+
+    def listen(event: Mapping[str, Any]) -> None:
+        pids.extend(event["pids"])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_in_child(targets.refuse_to_end, None, log=None, on_event=listen, timeout_s=20)
+    assert gone_within(pids, 2)
+
+
+def test_a_request_that_cannot_be_sent_leaves_nothing_open() -> None:
+    run_in_child(targets.count, 1, log=None, on_event=lambda _: None)
+    before = psutil.Process().num_fds()
+    with pytest.raises(Exception, match=r"pickle|local object"):
+        run_in_child(targets.count, lambda: None, log=None, on_event=lambda _: None)
+    assert psutil.Process().num_fds() == before
+
+
+def test_many_children_leave_no_descriptor_and_no_thread() -> None:
+    run_in_child(targets.count, 1, log=None, on_event=lambda _: None)
+    before = psutil.Process().num_fds(), threading.active_count()
+    for _ in range(5):
+        run_in_child(targets.count, 1, log=None, on_event=lambda _: None)
+    assert (psutil.Process().num_fds(), threading.active_count()) == before
+
+
+def test_children_of_two_threads_do_not_hold_each_others_pipes(events: list[Mapping[str, Any]]) -> None:
+    """The short one must end while the long one, started after it, still runs."""
+    endings: dict[str, float] = {}
+
+    def run(name: str, target: Callable[..., None], timeout_s: float) -> None:
+        run_in_child(target, 1, log=None, on_event=events.append, timeout_s=timeout_s)
+        endings[name] = time.monotonic()
+
+    threads = [
+        threading.Thread(target=run, args=("long", targets.hang_while_reporting, 3)),
+        threading.Thread(target=run, args=("short", targets.count, 20)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert endings["short"] < endings["long"]
+
+
+def test_a_dead_fork_server_is_replaced(events: list[Mapping[str, Any]]) -> None:
+    local.warm_up()
+    os.kill(SERVER._forkserver_pid, signal.SIGKILL)
+    time.sleep(0.2)
+    assert run_in_child(targets.count, 1, log=None, on_event=events.append).exit_code == 0
+    assert len(events) == 1
+
+
+def test_warm_up_leaves_the_process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    before = signal.getsignal(signal.SIGINT)
+    local.warm_up()
+
+    def again_and_again() -> None:
+        for _ in range(200):
+            local.warm_up()
+
+    threads = [threading.Thread(target=again_and_again) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "PYTHONSAFEPATH" not in os.environ
+
+
+SCRIPT = """
+    import os, signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    sys.path.insert(0, {root!r})
+    from benchbird.execution import local
+    from tests.execution import targets
+
+    if __name__ == "__main__":
+        local.PRELOADED = ()
+        local.GRACE_S = 1.0
+        local.warm_up()
+        from multiprocessing import forkserver
+        print(forkserver._forkserver._forkserver_pid, flush=True)
+        local.run_in_child(
+            getattr(targets, sys.argv[1]), None, log=None, on_event=lambda e: print(e["pids"], flush=True)
+        )
+"""
+
+
+Start = Callable[[str], tuple[subprocess.Popen[str], list[int]]]
+
+
+@pytest.fixture
+def start_run(tmp_path: Path) -> Iterator[Start]:
+    """Starts a run in a process of its own; gives it and those below it: server, child, grandchildren."""
+    started: list[int] = []
+
+    def start(target: str) -> tuple[subprocess.Popen[str], list[int]]:
+        script = tmp_path / "script.py"
+        script.write_text(textwrap.dedent(SCRIPT).format(root=str(Path(__file__).parents[2])))
+        process = subprocess.Popen(
+            [sys.executable, str(script), target],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process.pid)
+        assert process.stdout is not None
+        started.append(int(process.stdout.readline()))
+        started.extend(json.loads(process.stdout.readline() or "[]"))
+        return process, started[1:]
+
+    yield start
+    for pid in alive(started):  # what a test that failed leaves behind
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("target", ["hang_with_grandchildren", "refuse_to_end"])
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_nothing_outlives_a_run_that_is_killed(target: str, whole_group: bool, start_run: Start) -> None:
+    process, pids = start_run(target)
+    assert len(alive(pids)) == 4
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert gone_within(pids, 2)
+
+
+def test_ctrl_c_twice_leaves_nothing_behind(start_run: Start) -> None:
+    process, pids = start_run("refuse_to_end")
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the fork server, too
+        time.sleep(0.3)
+    _, stderr = process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGINT
+    assert "script.py" in stderr  # the run's own traceback, and no other process's
+    assert "multiprocessing/forkserver.py" not in stderr
+    assert gone_within(pids, 2)
+
+
+def test_the_server_is_deaf_to_ctrl_c_and_to_modules_in_the_working_folder(tmp_path: Path) -> None:
+    here = tmp_path / "working folder"
+    here.mkdir()
+    (here / "selectors.py").write_text("raise RuntimeError('not the standard library')")
+    script = f"""
+        import sys, time, os, signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.path.append({str(Path(__file__).parents[2])!r})
+        from benchbird.execution import local
+        from tests.execution import targets
+        if __name__ == "__main__":
+            local.PRELOADED = ("no_such_module",)
+            local.warm_up()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            os.killpg(0, signal.SIGINT)
+            print(local.run_in_child(targets.count, 2, log=None, on_event=print))
+    """
+    (tmp_path / "run_me.py").write_text(textwrap.dedent(script))
+    finished = subprocess.run(
+        [sys.executable, str(tmp_path / "run_me.py")],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,
+        check=False,
+    )
+    assert finished.stderr == ""
+    assert finished.stdout.count("number") == 4  # two events of two words
+    assert "exit_code=0" in finished.stdout
+
+
+def test_a_library_that_fails_at_import_does_not_end_the_server(tmp_path: Path) -> None:
+    """`preload` by itself, in a fresh interpreter, with a torchvision that doesn't fit."""
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    (tmp_path / "segmentation_models_pytorch.py").write_text("imported = True")
+    code = (
+        "import sys, types; sys.modules['benchbird.trial'] = types.ModuleType('benchbird.trial')\n"
+        "import benchbird.execution.preload\n"
+        "assert sys.modules['segmentation_models_pytorch'].imported"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
