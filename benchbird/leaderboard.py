@@ -91,8 +91,7 @@ def _newest_versions(records: Sequence[TrialRecord]) -> tuple[list[TrialRecord],
         trials = max(by_hash.items(), key=lambda item: (max(map(started_moment, item[1])), item[0]))[1]
         # Merged copies of results may hold a trial twice; the repr only makes the choice repeatable.
         by_seed = {
-            record.seed: record
-            for record in sorted(trials, key=lambda record: (started_moment(record), repr(record)))
+            record.seed: record for record in sorted(trials, key=lambda record: (started_moment(record), repr(record)))
         }
         current += by_seed.values()
     current.sort(key=lambda record: (record.segmenter.label, record.seed))
@@ -125,9 +124,7 @@ def _row(trials: Sequence[TrialRecord], batch_size: int, machines: Sequence[str]
     counts = Counter(describe_machine(trial.environment) for trial in trials)
     machine = min(counts, key=lambda name: (-counts[name], machines.index(name)))
     timings = [
-        trial.timing
-        for trial in trials
-        if trial.timing is not None and describe_machine(trial.environment) == machine
+        trial.timing for trial in trials if trial.timing is not None and describe_machine(trial.environment) == machine
     ]
     identity = trials[-1].segmenter
 
@@ -199,9 +196,7 @@ def _ranked(rows: Iterable[Row]) -> tuple[Row, ...]:
 
 def _failed(records: Iterable[TrialRecord]) -> tuple[FailedTrial, ...]:
     return tuple(
-        FailedTrial(
-            label=record.segmenter.label, seed=record.seed, status=record.status, reason=record.reason
-        )
+        FailedTrial(label=record.segmenter.label, seed=record.seed, status=record.status, reason=record.reason)
         for record in records
         if record.status != "done"
     )

@@ -41,8 +41,7 @@ _ANY_MARKER = re.compile(r"(?:<!--|%) benchbird:leaderboard \S+ (?:begin|end)(?:
 def block_name(benchmark: str, profile: str, dataset: str) -> str:
     """The name in the markers: benchmark, profile and data set, without anything that could end a comment."""
     parts = (
-        re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-")[:100] or "unnamed"
-        for text in (benchmark, profile, dataset)
+        re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-")[:100] or "unnamed" for text in (benchmark, profile, dataset)
     )
     return "/".join(parts)
 

@@ -62,9 +62,7 @@ def parse_record(content: bytes) -> TrialRecord:
         raise ValueError(f"not UTF-8 text at byte {error.start}") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise ValueError(
-            f"not whole JSON at {where}: {error.msg}; delete it to run the trial again"
-        ) from error
+        raise ValueError(f"not whole JSON at {where}: {error.msg}; delete it to run the trial again") from error
     except RecursionError as error:
         raise ValueError("nested too deeply to be a record") from error
     _check_schema(raw)
@@ -198,7 +196,5 @@ def started_moment(record: TrialRecord) -> datetime:
     """
     moment = _moment(record.started_at)
     if moment is None:
-        raise ResultsError(
-            f"started_at: found {record.started_at[:40]!r}, expected an ISO 8601 time with offset"
-        )
+        raise ResultsError(f"started_at: found {record.started_at[:40]!r}, expected an ISO 8601 time with offset")
     return moment

@@ -127,9 +127,7 @@ def folder_name(kind: str, name: str) -> str:
             control character or one of `<>:"|?*`.
     """
     edges = name[:1] + name[-1:]
-    is_safe = (
-        name.isprintable() and not _UNSAFE_IN_NAME.search(name) and len(name.encode()) <= _MAX_NAME_BYTES
-    )
+    is_safe = name.isprintable() and not _UNSAFE_IN_NAME.search(name) and len(name.encode()) <= _MAX_NAME_BYTES
     if not name or "." in edges or " " in edges or not is_safe:
         raise ResultsError(
             f"{kind} {name[:80]!r} can't name a folder: expected 1 to {_MAX_NAME_BYTES} bytes of printable "
@@ -165,7 +163,8 @@ def read_record(path: Path) -> TrialRecord:
 def find_records(folder: Path) -> RecordScan:
     """All records below `folder` (root, benchmark, study, segmenter or trial), by path.
 
-    `published` directly below `folder` is left out. Symbolic links below `folder` are not followed. A record that vanishes while we look is no fault.
+    `published` directly below `folder` is left out. Symbolic links below `folder` are not followed. A record
+    that vanishes while we look is no fault.
     """
     found: list[FoundRecord] = []
     faults: list[RecordFault] = []

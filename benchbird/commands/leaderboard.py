@@ -17,9 +17,7 @@ import click
 @click.option("--digest", metavar="PREFIX", help="The study whose digest begins so, where there are several.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write there instead of to standard output.")  # fmt: skip
-def command(
-    target: Path, results: Path, reporter: str, as_json: bool, digest: str | None, output: Path | None
-) -> None:
+def command(target: Path, results: Path, reporter: str, as_json: bool, digest: str | None, output: Path | None) -> None:
     """Print the leaderboard of results on disk.
 
     TARGET is a benchmark's YAML (meaning DIR/<its name>), a results root, or a benchmark's or study's

@@ -53,9 +53,7 @@ def command(target: Path, document: Path, results: Path, digest: str | None, che
     if after == before:
         click.echo(f"{document}: {name} is up to date", err=True)
     elif check:
-        raise ResultsError(
-            f"{document}: {name} is stale; `benchbird publish {target} --to {document}` updates it"
-        )
+        raise ResultsError(f"{document}: {name} is stale; `benchbird publish {target} --to {document}` updates it")
     else:
         _replace(document, after)
         click.echo(f"{document}: wrote {name}", err=True)

@@ -16,8 +16,6 @@ from typing import Any
 from benchbird.config.faults import in_order, place_of, suggestion, validate
 from benchbird.config.layers import anchored, merge, override
 from benchbird.config.schema import FULL, BenchmarkSchema, DataConfig, Limits, SegmenterEntry, is_slug
-from benchbird.errors import ConfigError, Fault
-from benchbird.protocol import Protocol
 from benchbird.config.strict_yaml import (
     MAX_FAULTS,
     Document,
@@ -28,6 +26,8 @@ from benchbird.config.strict_yaml import (
     read_text,
     shown,
 )
+from benchbird.errors import ConfigError, Fault
+from benchbird.protocol import Protocol
 
 _MAX_PROFILES = 50
 
@@ -84,9 +84,7 @@ class BenchmarkConfig:
         }
 
 
-def load_benchmark(
-    path: str | Path, *, profile: str | None = None, overrides: Sequence[str] = ()
-) -> BenchmarkConfig:
+def load_benchmark(path: str | Path, *, profile: str | None = None, overrides: Sequence[str] = ()) -> BenchmarkConfig:
     """Read a benchmark and apply a profile and `--set` options to it.
 
     Args:
@@ -171,9 +169,7 @@ def only(config: BenchmarkConfig, labels: Sequence[str]) -> BenchmarkConfig:
                 places["segmenters", moved[path[1]], *path[2:]] = place
         else:
             places[path] = place
-    return dataclasses.replace(
-        config, segmenters=tuple(config.segmenters[index] for index in kept), places=places
-    )
+    return dataclasses.replace(config, segmenters=tuple(config.segmenters[index] for index in kept), places=places)
 
 
 def _config(

@@ -49,9 +49,7 @@ def resolve(
     return choices, dataset
 
 
-def resolve_segmenters(
-    config: BenchmarkConfig, specs: Mapping[str, SegmenterSpec]
-) -> tuple[SegmenterChoice, ...]:
+def resolve_segmenters(config: BenchmarkConfig, specs: Mapping[str, SegmenterSpec]) -> tuple[SegmenterChoice, ...]:
     """The segmenters alone; see `resolve`."""
     choices, faults = _segmenters(config, specs)
     if faults:
@@ -67,9 +65,7 @@ def resolve_dataset(config: BenchmarkConfig, specs: Mapping[str, DatasetSpec]) -
     return dataset
 
 
-def _dataset(
-    config: BenchmarkConfig, specs: Mapping[str, DatasetSpec]
-) -> tuple[DatasetSpec | None, list[Fault]]:
+def _dataset(config: BenchmarkConfig, specs: Mapping[str, DatasetSpec]) -> tuple[DatasetSpec | None, list[Fault]]:
     spec, root = specs.get(config.data.dataset), config.data.root
     if spec is None:
         known = suggestion(config.data.dataset, sorted(specs))

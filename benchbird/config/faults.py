@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from benchbird.config.schema import BenchmarkSchema, key_paths, section_keys
-from benchbird.errors import Fault
 from benchbird.config.strict_yaml import MAX_FAULTS, Document, KeyPath, Place, dotted, shown
+from benchbird.errors import Fault
 
 # A section that says nothing (`limits:`) has its defaults, as if it weren't there. Outer ones first.
 _SECTIONS = (("data",), ("protocol",), ("limits",), ("plugins",),

@@ -9,8 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchbird.errors import ConfigError, Fault
 from benchbird.config.strict_yaml import MAX_DEPTH, Document, KeyPath, Place, parse
+from benchbird.errors import ConfigError, Fault
 
 
 def merge(base: Document, over: Document) -> Document:

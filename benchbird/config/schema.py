@@ -34,9 +34,7 @@ def is_slug(text: str) -> bool:
 
 def _slug(text: str) -> str:
     if not is_slug(text):
-        raise ValueError(
-            "expected lower-case letters, digits, '_' and '-', starting with a letter, at most 64"
-        )
+        raise ValueError("expected lower-case letters, digits, '_' and '-', starting with a letter, at most 64")
     return text
 
 
@@ -81,9 +79,7 @@ Images = Annotated[int, Ge(1), Le(10_000_000)]
 
 class _Section(BaseModel):
     # Strict: "16" isn't 16. The file is validated as JSON, where a whole number may still stand for a float.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class SplitSizes(_Section):

@@ -248,9 +248,7 @@ class _Builder:
             return _BOOLS[text]
         base = 10 if _INT.fullmatch(text) else 0 if _BASED_INT.fullmatch(text) else None
         if base is not None and len(text) > _MAX_DIGITS:
-            self._fault(
-                event, path, f"found {shown(text)}, expected a number of at most {_MAX_DIGITS} digits"
-            )
+            self._fault(event, path, f"found {shown(text)}, expected a number of at most {_MAX_DIGITS} digits")
             return 0
         if base is not None:
             return int(text, base)

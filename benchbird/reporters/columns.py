@@ -59,9 +59,7 @@ def columns(leaderboard: Leaderboard) -> tuple[Column, ...]:
 def cells(leaderboard: Leaderboard) -> tuple[list[str], list[list[str]]]:
     """Headings, and one list of texts a row."""
     shown = columns(leaderboard)
-    return [column.heading for column in shown], [
-        [column.text(row) for column in shown] for row in leaderboard.rows
-    ]
+    return [column.heading for column in shown], [[column.text(row) for column in shown] for row in leaderboard.rows]
 
 
 def shown_name(name: str) -> str:
@@ -140,8 +138,7 @@ def facts(leaderboard: Leaderboard) -> list[str]:
     if leaderboard.leaks_allowed:
         recordings = "recording is" if leaderboard.leaks_allowed == 1 else "recordings are"
         sentences.append(
-            f"Attention: {leaderboard.leaks_allowed} {recordings} in more than one split; "
-            "scores on test are too high."
+            f"Attention: {leaderboard.leaks_allowed} {recordings} in more than one split; scores on test are too high."
         )
     machines = [plain_text(machine, 120) for machine in leaderboard.machines]
     if len(machines) == 1:
@@ -189,9 +186,7 @@ def notes(leaderboard: Leaderboard) -> list[str]:
         "Mparam: million parameters. GFLOP: of one image, forward.",
     ]
     if leaderboard.superseded:
-        lines.append(
-            f"Not shown: {_count(leaderboard.superseded, 'trial')} of older versions of these segmenters."
-        )
+        lines.append(f"Not shown: {_count(leaderboard.superseded, 'trial')} of older versions of these segmenters.")
     return lines
 
 

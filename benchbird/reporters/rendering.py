@@ -34,7 +34,6 @@ def render_leaderboard(offer: Offer[ReporterSpec], leaderboard: Leaderboard) -> 
         ) from error
     if not isinstance(document, str):
         raise PluginError(
-            f"{offer.plugin.origin}: reporter {offer.spec.name} returned {type(document).__name__}, "
-            "expected text"
+            f"{offer.plugin.origin}: reporter {offer.spec.name} returned {type(document).__name__}, expected text"
         )
     return document if document.endswith("\n") else document + "\n"

@@ -31,9 +31,7 @@ READING_SIDE = [
 
 def loaded_by(statement: str) -> set[str]:
     """Top-level modules in a fresh interpreter after a statement."""
-    program = (
-        f"{statement}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
-    )
+    program = f"{statement}\nimport json, sys\nprint(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout))
@@ -69,9 +67,7 @@ def test_a_benchmark_is_read_without_anything_heavy() -> None:
 def test_help_answers_at_once() -> None:
     def seconds() -> float:
         started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "benchbird", "--help"], check=True, capture_output=True, timeout=60
-        )
+        subprocess.run([sys.executable, "-m", "benchbird", "--help"], check=True, capture_output=True, timeout=60)
         return time.perf_counter() - started
 
     # The best of several, and room for a busy machine: loading torch would take two seconds and more.

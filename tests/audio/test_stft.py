@@ -28,9 +28,7 @@ from benchbird.audio.stft import (
 )
 
 REAL_BIRDS = Path(
-    os.environ.get(
-        "BENCHBIRD_REAL_BIRDS", Path(__file__).parents[2].parent / "shared" / "data" / "real-birds"
-    )
+    os.environ.get("BENCHBIRD_REAL_BIRDS", Path(__file__).parents[2].parent / "shared" / "data" / "real-birds")
 )
 
 

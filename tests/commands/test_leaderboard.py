@@ -55,9 +55,7 @@ def test_an_unknown_format_lists_those_there_are(results: Path, capsys: pytest.C
     assert "expected one of csv, json, latex, markdown" in capsys.readouterr().err
 
 
-def test_the_output_goes_into_a_file(
-    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_output_goes_into_a_file(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("leaderboard", results, "-o", tmp_path / "board.md") == 0
     assert capsys.readouterr().out == ""
     assert (tmp_path / "board.md").read_text().startswith("**birdsound**")
@@ -72,9 +70,7 @@ def test_nothing_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFix
     assert "no such folder" in error
 
 
-def test_a_torn_record_is_said_and_the_rest_is_ranked(
-    results: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_torn_record_is_said_and_the_rest_is_ranked(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torn = next(results.rglob("atrous_segnet-*/seed-4/record.json"))
     torn.write_bytes(torn.read_bytes()[:500])
     assert _run("leaderboard", results) == 0

@@ -70,9 +70,7 @@ def test_check_says_what_is_stale(results: Path, tmp_path: Path, capsys: pytest.
     assert document.read_bytes() == edited
 
 
-def test_broken_markers_change_nothing(
-    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_broken_markers_change_nothing(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = tmp_path / "README.md"
     document.write_text("a\n<!-- benchbird:leaderboard birdsound/cpu/synthetic begin -->\nb\n")
     before = document.read_bytes()

@@ -98,9 +98,7 @@ def test_sections_that_say_nothing_have_their_defaults(write: Write) -> None:
     config = load_benchmark(write(SMALL + text))
     assert config == dataclasses.replace(load_benchmark(write(SMALL)), places=config.places)
     load_benchmark(write("name: b\nsegmenters:\n  - name: unet\n    label:\n    options:\n"))
-    load_benchmark(
-        write(SMALL + "data: {synthetic: , options: }\nprotocol: {optimizer: }\nprofiles: {cpu: }\n")
-    )
+    load_benchmark(write(SMALL + "data: {synthetic: , options: }\nprotocol: {optimizer: }\nprofiles: {cpu: }\n"))
 
 
 @pytest.mark.parametrize(
@@ -421,9 +419,7 @@ def test_unreadable_files(tmp_path: Path, write: Write) -> None:
     assert faults_of(tmp_path / "none.yaml") == [f"{tmp_path}/none.yaml: no such file"]
     assert faults_of(tmp_path) == [f"{tmp_path}: found a folder, expected a benchmark file (YAML)"]
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
-    assert faults_of(tmp_path / "latin.yaml") == [
-        f"{tmp_path}/latin.yaml:1:7: found byte 0xe9, expected UTF-8 text"
-    ]
+    assert faults_of(tmp_path / "latin.yaml") == [f"{tmp_path}/latin.yaml:1:7: found byte 0xe9, expected UTF-8 text"]
     with pytest.raises(ConfigError, match=r"b\.yaml:1:5: found ':' inside a value"):
         profile_names(write("a: b: c"))
 
@@ -491,9 +487,7 @@ def protocol_keys() -> list[tuple[str, Any]]:
     for owner, prefix in ((Protocol, "protocol."), (OptimizerSettings, "protocol.optimizer.")):
         for field in dataclasses.fields(owner):
             if field.name != "optimizer":
-                keys.append(
-                    (prefix + field.name, another_value(owner, field.name, getattr(owner(), field.name)))
-                )
+                keys.append((prefix + field.name, another_value(owner, field.name, getattr(owner(), field.name))))
     return keys
 
 
@@ -534,12 +528,8 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 BENCHMARKS = st.dictionaries(KEYS, VALUES, max_size=6)
-OVERRIDES = st.tuples(
-    st.lists(KEYS, min_size=1, max_size=3).map(".".join), VALUES | st.text(max_size=10)
-).map(
-    lambda pair: (
-        f"{pair[0]}={json.dumps(pair[1])}" if not isinstance(pair[1], str) else f"{pair[0]}={pair[1]}"
-    )
+OVERRIDES = st.tuples(st.lists(KEYS, min_size=1, max_size=3).map(".".join), VALUES | st.text(max_size=10)).map(
+    lambda pair: f"{pair[0]}={json.dumps(pair[1])}" if not isinstance(pair[1], str) else f"{pair[0]}={pair[1]}"
 )
 
 

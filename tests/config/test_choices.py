@@ -106,12 +106,9 @@ protocol: {image_size: 64}
 """,
         "protocol.image_size=72",
     )
-    size = (
-        "--set protocol.image_size=72: protocol.image_size: found 72, expected a multiple of 32 for segmenter"
-    )
+    size = "--set protocol.image_size=72: protocol.image_size: found 72, expected a multiple of 32 for segmenter"
     assert faults_of(config) == [
-        "b.yaml:3:5: segmenters[0].name: unknown segmenter 'unett', did you mean 'unet'? "
-        "(known: threshold, unet)",
+        "b.yaml:3:5: segmenters[0].name: unknown segmenter 'unett', did you mean 'unet'? (known: threshold, unet)",
         "b.yaml:4:12: segmenters[1].name: unknown segmenter 'zzz', expected one of threshold, unet",
         "b.yaml:7:7: segmenters[2].options.encodr: unknown option of 'unet', did you mean 'encoder'?",
         "b.yaml:8:14: segmenters[2].options.depth: found 9, expected at most 6",

@@ -14,9 +14,7 @@ def test_the_whole_leaderboard_with_the_schema(board: Leaderboard) -> None:
 def test_no_control_character_reaches_a_terminal(malicious_boards: dict[str, Leaderboard]) -> None:
     for name, board in malicious_boards.items():
         document = render(board)
-        assert not any(
-            unicodedata.category(character) in ("Cc", "Cf") for character in document if character != "\n"
-        )
+        assert not any(unicodedata.category(character) in ("Cc", "Cf") for character in document if character != "\n")
         assert "\\u00" not in document
         labels = {row["label"] for row in json.loads(document)["rows"]}
         assert labels == {plain_text(name), "z"}
