@@ -45,6 +45,4 @@ def echo_of(
     response = rng.standard_normal(length) * 10.0 ** (-3.0 * np.arange(length) / length)
     response *= 10.0 ** (level_db / 20.0) / np.sqrt(np.sum(response**2))
     size = 1 << (len(samples) + length).bit_length()
-    return np.asarray(
-        np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(response, size), size)[: len(samples)]
-    )
+    return np.asarray(np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(response, size), size)[: len(samples)])

@@ -87,9 +87,7 @@ def _refuse_occupied(root: Path) -> None:
     if root.is_dir():
         first = next(iter(sorted(root.iterdir())), None)
         if first is not None:
-            raise DataError(
-                f"{root}: holds {first.name} already, expected a new or empty folder; choose another"
-            )
+            raise DataError(f"{root}: holds {first.name} already, expected a new or empty folder; choose another")
     elif root.exists() or root.is_symlink():
         raise DataError(f"{root}: is a file, expected a new or empty folder; choose another")
 
@@ -117,9 +115,7 @@ def _write_all(
         os.fsync(stream.fileno())
 
 
-def _rows(
-    write: Callable[[Task], dict[str, str]], tasks: list[Task], workers: int
-) -> Iterator[dict[str, str]]:
+def _rows(write: Callable[[Task], dict[str, str]], tasks: list[Task], workers: int) -> Iterator[dict[str, str]]:
     if workers <= 1 or len(tasks) < 2:
         yield from map(write, tasks)
         return

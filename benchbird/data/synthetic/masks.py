@@ -12,16 +12,16 @@ from scipy import ndimage
 from benchbird.audio.stft import one_sided_stft
 from benchbird.data.synthetic.notes import FloatArray
 
-VISIBLE_GREY_LEVELS = 7.0
+VISIBLE_GREY_LEVELS = 5.0
 """Fainter than this, a sound on black is not seen, in grey levels of the image (0 … 255)."""
-VISIBLE_OF_PEAK = 0.005
-"""Fainter than this share of the voice's own peak (−46 dB), it is its echo or its codec's."""
-VISIBLE_OF_NEIGHBOUR = 0.022
-"""Fainter than this share of what is loudest nearby (−33 dB), it is that sound's glare: side lobe or echo."""
-VISIBLE_OF_NOISE = 0.3
+VISIBLE_OF_PEAK = 0.004
+"""Fainter than this share of the voice's own peak (−48 dB), nobody would call it part of the song."""
+VISIBLE_OF_NEIGHBOUR = 0.014
+"""Fainter than this share of what is loudest nearby (−37 dB), it is that sound's glare: side lobe or echo."""
+VISIBLE_OF_NOISE = 0.2
 """Fainter than this share of the noise in the same row, it is drowned."""
 _BLUR_ROWS, _BLUR_SECONDS = 4.0, 0.009
-_GAP_ROWS, _GAP_SECONDS = 11, 0.024
+_GAP_ROWS, _GAP_SECONDS = 19, 0.040
 _GLARE_ROWS, _GLARE_SECONDS = 160, 0.08
 _CRUMB_AREA = 0.0007
 """Pieces and holes below this share of the half image are removed."""
@@ -29,9 +29,7 @@ _CRUMB_AREA = 0.0007
 
 def _smooth(magnitude: FloatArray, frames_per_s: float) -> FloatArray:
     sigma = (_BLUR_ROWS, _BLUR_SECONDS * frames_per_s)
-    return np.asarray(
-        ndimage.gaussian_filter(magnitude.astype(np.float32), sigma, truncate=2.5, mode="reflect")
-    )
+    return np.asarray(ndimage.gaussian_filter(magnitude.astype(np.float32), sigma, truncate=2.5, mode="reflect"))
 
 
 def _odd(length: float) -> int:

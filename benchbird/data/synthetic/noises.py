@@ -72,9 +72,7 @@ def _drops(
     ring_samples = int(0.001 * decay_ms[1] * 4 * sample_rate)
     decay = 0.001 * rng.uniform(*decay_ms) * sample_rate
     low = log_uniform(rng, 100, 1500)
-    ring = shaped_noise(
-        rng, ring_samples, band_gain(sample_rate, low, low * rng.uniform(4, 20), edge=0.6) + 0.05
-    )
+    ring = shaped_noise(rng, ring_samples, band_gain(sample_rate, low, low * rng.uniform(4, 20), edge=0.6) + 0.05)
     ring *= np.exp(-np.arange(ring_samples) / decay)
     size = 1 << (samples + ring_samples).bit_length()
     return np.asarray(np.fft.irfft(np.fft.rfft(impulses, size) * np.fft.rfft(ring, size), size)[:samples])
@@ -126,9 +124,7 @@ def people(rng: np.random.Generator, samples: int, sample_rate: int) -> npt.NDAr
         vowel = 0.1 + np.exp(-(((frequency - centre) / rng.uniform(200, 700)) ** 2))
         spectrum = np.fft.rfft(buzz * talking)
         at = np.linspace(0.0, 128.0, len(spectrum))
-        total += np.fft.irfft(
-            spectrum * np.interp(at, np.arange(129), vowel / (1 + frequency / 800)), samples
-        )
+        total += np.fft.irfft(spectrum * np.interp(at, np.arange(129), vowel / (1 + frequency / 800)), samples)
     return np.asarray(total + 0.15 * clicks(rng, samples, sample_rate))
 
 
@@ -156,9 +152,7 @@ def _interrupted(rng: np.random.Generator, noise: FloatArray) -> FloatArray:
     return np.asarray(noise * level)
 
 
-def background(
-    rng: np.random.Generator, samples: int, sample_rate: int
-) -> tuple[npt.NDArray[np.float64], list[str]]:
+def background(rng: np.random.Generator, samples: int, sample_rate: int) -> tuple[npt.NDArray[np.float64], list[str]]:
     """One to three noises together, of unit power each before mixing, and their names in order of weight."""
     names = list(NOISES)
     shares = np.array([NOISES[name][0] for name in names])

@@ -63,9 +63,7 @@ def pitch_contour(
     return np.asarray(low_hz * (high_hz / low_hz) ** position)
 
 
-def envelope(
-    rng: np.random.Generator, samples: int, attack: float = 0.15, release: float = 0.3
-) -> FloatArray:
+def envelope(rng: np.random.Generator, samples: int, attack: float = 0.15, release: float = 0.3) -> FloatArray:
     """A smooth rise and fall with peak 1; `attack` and `release` are the largest shares of the length."""
     rise = max(2, int(samples * rng.uniform(0.03, attack)))
     fall = max(2, int(samples * rng.uniform(0.05, release)))
@@ -125,9 +123,7 @@ def shaped_noise(rng: np.random.Generator, samples: int, gain: FloatArray) -> np
     return np.asarray(noise / (deviation if deviation > 0 else 1.0))
 
 
-def band_gain(
-    sample_rate: int, low_hz: float, high_hz: float, edge: float = 0.15, points: int = 257
-) -> FloatArray:
+def band_gain(sample_rate: int, low_hz: float, high_hz: float, edge: float = 0.15, points: int = 257) -> FloatArray:
     """Gain curve of a band for `shaped_noise`; its cosine edges reach a share `edge` of their frequency."""
     frequency = np.linspace(0.0, sample_rate / 2.0, points)
     rise = np.clip((frequency - low_hz * (1 - edge)) / max(2 * edge * low_hz, 1.0), 0.0, 1.0)

@@ -64,9 +64,7 @@ def stack_note(
     return normalised(harmonic_note(pitch, gains, sample_rate) * envelope(rng, samples, 0.2, 0.4))
 
 
-def burst_note(
-    rng: np.random.Generator, sample_rate: int, seconds: float, low: float, high: float
-) -> FloatArray:
+def burst_note(rng: np.random.Generator, sample_rate: int, seconds: float, low: float, high: float) -> FloatArray:
     """A short rush of noise between two frequencies."""
     samples = note_samples(seconds, sample_rate)
     return normalised(noise_note(rng, samples, sample_rate, low, high) * envelope(rng, samples, 0.25, 0.5))

@@ -44,9 +44,7 @@ def whistle(rng: np.random.Generator, seconds: float, sample_rate: int) -> npt.N
     for _ in range(int(rng.integers(2, 7))):
         low = log_uniform(rng, 1200, 5500)
         shape = any_of(rng, "flat", "rise", "fall", "arch", "dip", "wander", "hook")
-        note = tone_note(
-            rng, sample_rate, log_uniform(rng, 0.12, 0.9), shape, low, low * rng.uniform(1.02, 1.9)
-        )
+        note = tone_note(rng, sample_rate, log_uniform(rng, 0.12, 0.9), shape, low, low * rng.uniform(1.02, 1.9))
         at = tape.add(note, at, log_uniform(rng, 0.3, 1.0)) + log_uniform(rng, 0.03, 0.4)
     return tape.samples
 
@@ -86,7 +84,7 @@ def trill(rng: np.random.Generator, seconds: float, sample_rate: int) -> npt.NDA
         at = rng.uniform(0.0, 0.75) * seconds
         period = 1.0 / log_uniform(rng, 6, 32)
         low = log_uniform(rng, 1800, 5800)
-        span = log_uniform(rng, 1.05, 2.2)
+        span = rng.uniform(1.05, 1.8)
         shape = any_of(rng, "fall", "rise", "arch", "flat")
         glide = rng.uniform(-0.25, 0.25)
         quicken = rng.uniform(-0.4, 0.4)
@@ -170,7 +168,7 @@ def chatter(rng: np.random.Generator, seconds: float, sample_rate: int) -> npt.N
     note[: len(second)] += rng.uniform(0.2, 1.0) * second
     note = normalised(note)
     at = rng.uniform(0.0, 0.4) * seconds
-    gap = rng.uniform(-0.02, 0.08)
+    gap = rng.uniform(-0.01, 0.12)
     count = int(rng.integers(5, 16))
     start_db = rng.uniform(-25, 0)
     for number in range(count):
@@ -200,15 +198,15 @@ def calls(rng: np.random.Generator, seconds: float, sample_rate: int) -> npt.NDA
 
 
 VOICES: dict[str, tuple[float, Voice]] = {
-    "motif": (0.33, motif),
-    "phrase": (0.10, phrase),
-    "whistle": (0.05, whistle),
-    "warble": (0.18, warble),
+    "motif": (0.34, motif),
+    "phrase": (0.12, phrase),
+    "whistle": (0.06, whistle),
+    "warble": (0.15, warble),
     "trill": (0.08, trill),
     "stack": (0.05, stack),
     "rasp": (0.07, rasp),
     "buzz": (0.04, buzz),
-    "chatter": (0.08, chatter),
-    "calls": (0.02, calls),
+    "chatter": (0.06, chatter),
+    "calls": (0.03, calls),
 }
 """Kind of voice → (share of the recordings with a bird, how it sings)."""

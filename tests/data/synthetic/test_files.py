@@ -36,17 +36,13 @@ def read_wav(path: Path) -> tuple[npt.NDArray[np.float64], int]:
 
 def test_files_hold_the_samples_in_the_public_layout(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    root = write_synthetic(
-        tmp_path / "set", SIZES, OPTIONS, progress=lambda done, total: seen.append((done, total))
-    )
+    root = write_synthetic(tmp_path / "set", SIZES, OPTIONS, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(number, 6) for number in range(1, 7)]
     with (root / "manifest.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert tuple(rows[0]) == MANIFEST_COLUMNS
     assert [row["split"] for row in rows] == ["Train"] * 3 + ["Valid"] + ["Test"] * 2
-    for row, (split, index) in zip(
-        rows, [("train", 0), ("train", 1), ("train", 2), ("val", 0)], strict=False
-    ):
+    for row, (split, index) in zip(rows, [("train", 0), ("train", 1), ("train", 2), ("val", 0)], strict=False):
         sample = synthesize(OPTIONS, split, index)
         folder = root / row["split"]
         assert (row["name"], row["recording"]) == (sample.sample_id, sample.recording_id)

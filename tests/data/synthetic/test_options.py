@@ -41,9 +41,7 @@ def test_every_fault_is_found_in_one_go() -> None:
     assert [field for field, _ in found] == ["seed", "pair_share", "colour"]
 
 
-@pytest.mark.parametrize(
-    "pair", [("seconds_min", 4.0, "seconds_max", 3.0), ("snr_db_min", 9, "snr_db_max", 3)]
-)
+@pytest.mark.parametrize("pair", [("seconds_min", 4.0, "seconds_max", 3.0), ("snr_db_min", 9, "snr_db_max", 3)])
 def test_a_least_above_its_most_is_a_fault(pair: tuple[str, float, str, float]) -> None:
     low, least, high, most = pair
     ((field, fault),) = option_faults({low: least, high: most})

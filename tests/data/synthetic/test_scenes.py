@@ -30,9 +30,7 @@ def with_bird(samples: list[SyntheticSample]) -> list[SyntheticSample]:
 
 
 def digest(sample: SyntheticSample) -> str:
-    content = b"".join(
-        (sample.image.tobytes(), sample.mask.tobytes(), sample.noisy.tobytes(), sample.clean.tobytes())
-    )
+    content = b"".join((sample.image.tobytes(), sample.mask.tobytes(), sample.noisy.tobytes(), sample.clean.tobytes()))
     return hashlib.sha256(content + repr(sorted(sample.attributes.items())).encode()).hexdigest()
 
 
@@ -134,9 +132,7 @@ def test_another_process_makes_the_same_sample(samples: list[SyntheticSample]) -
         "import hashlib; print(hashlib.sha256(s.image.tobytes() + s.mask.tobytes()).hexdigest())"
     )
     root = str(Path(__file__).parents[3])
-    done = subprocess.run(
-        [sys.executable, "-c", source, root], capture_output=True, text=True, check=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", source, root], capture_output=True, text=True, check=True, timeout=60)
     expected = hashlib.sha256(samples[5].image.tobytes() + samples[5].mask.tobytes()).hexdigest()
     assert done.stdout.strip() == expected
 
