@@ -97,7 +97,7 @@ def test_a_finished_study_goes_before_a_newer_unfinished_one(
 def test_one_study_in_two_folders_is_not_ambiguous(tmp_path: Path) -> None:
     record = make_record()
     _store(tmp_path, record)
-    shutil.copytree(tmp_path / "birdsound", tmp_path / "published" / "birdsound")
+    shutil.copytree(tmp_path / "birdsound", tmp_path / "copied" / "birdsound")
     chosen = select_study(tmp_path, results=tmp_path, digest=record.study)
     assert len(chosen.study.records) == 1
     assert len(chosen.notices) == 2

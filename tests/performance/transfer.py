@@ -99,9 +99,7 @@ def main() -> int:
         except DataError as error:
             print(f"skipped: no real pairs to score on: {error}", file=sys.stderr)
             return 0
-        protocol = Protocol(
-            image_size=size, batch_size=8, epochs=options.epochs, optimizer=OptimizerSettings(lr=1e-3)
-        )
+        protocol = Protocol(image_size=size, batch_size=8, epochs=options.epochs, optimizer=OptimizerSettings(lr=1e-3))
         made = embedded.find(None, {"sizes": {"train": options.samples, "val": 100, "test": 1}})
         prepared = prepare_splits({name: made[name] for name in ("train", "val")}, size, cache)
         generated = {name: ResidentSplit(split, protocol, CPU) for name, split in prepared.splits.items()}
