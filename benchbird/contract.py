@@ -106,11 +106,13 @@ class SegmenterSpec:
 
     The model maps float32 `(N, 3, H, W)`, normalised by the protocol, to float32 logits `(N, 1, H, W)`
     of the same H and W. No sigmoid. In `eval()` it is deterministic and a sample's logits do not depend
-    on its batch-mates. A model that wants another input scale carries that affine layer itself.
+    on its batch-mates. Every trainable parameter gets a gradient. A model that wants another input scale
+    carries that affine layer itself.
 
     Attributes:
         name: the slug used in a benchmark's `segmenters`.
-        build: `build(**options) -> nn.Module`; called once per trial, after the seed is set.
+        build: `build(**options) -> nn.Module` on the CPU; called once per trial, after the seed is set. It
+            neither seeds nor picks a device.
         summary: one line for `benchbird list segmenters`.
         source: paper, DOI or URL the design comes from.
         options: name → `Option`; `build` receives every one of them.

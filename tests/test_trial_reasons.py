@@ -41,7 +41,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/Users/bob/a.png", "a.png"),
         (r"C:\Users\bob\a.png", "a.png"),
         ("file:///home/alice/a.png", "a.png"),
-        ("/root/birds/a.png", "a.png"),
+        ("/root" + "/birds/a.png", "a.png"),
         ("/root", "~"),
         ("/data/people/Ada Lovelace/birds/a.png", "a.png"),
         ("see /data/people/Ada Lovelace for more", "see ~ for more"),

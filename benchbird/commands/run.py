@@ -221,7 +221,7 @@ def _plan_lines(settings: Settings, plan: Plan, device: str) -> list[str]:
     states = {state: sum(trial.state == state for trial in plan.trials) for state in ("ended", "started")}
     resumed = [f"{trial.segmenter.label} seed {trial.seed} after epoch {trial.epochs_done}"
                for trial in plan.trials if trial.state == "started"]  # fmt: skip
-    trials = f"{len(plan.segmenters)} segmenters × {len(config.seeds)} seeds = {len(plan.trials)}"
+    trials = f"{_count(len(plan.segmenters), 'segmenter')} × {_count(len(config.seeds), 'seed')} = {len(plan.trials)}"
     lines = [
         f"benchbird {version('benchbird')}: benchmark {config.name}, profile {config.profile}{chosen}",
         f"study      {plan.study} (protocol {protocol.digest}, data {data.digest})",
@@ -238,6 +238,10 @@ def _plan_lines(settings: Settings, plan: Plan, device: str) -> list[str]:
     if failed:
         lines.append(f"notice     {len(failed)} ended trials are not done; --retry-failed runs them again")
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _estimate(plan: Plan, speeds: Mapping[str, Speed]) -> float:

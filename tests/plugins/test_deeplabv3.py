@@ -14,11 +14,12 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torchvision.models import MobileNet_V3_Large_Weights
 
 import benchbird_deeplabv3 as plugin
 from benchbird import BenchbirdError, SegmenterSpec
 
-MOBILENET_URL = "https://download.pytorch.org/models/mobilenet_v3_large-8738ca79.pth"
+MOBILENET_URL = MobileNet_V3_Large_Weights.IMAGENET1K_V1.url
 
 
 def spec() -> SegmenterSpec:
