@@ -64,7 +64,7 @@ class Progress:
         self._waiting = False
         if self._is_terminal:
             self._bar = tqdm(
-                total=self._n_epochs, desc=self._title(event), unit=" epochs", file=self._stream, leave=False
+                total=self._n_epochs, desc=self._title(event), unit="epoch", file=self._stream, leave=False
             )
         else:
             self._line(f"{self._title(event)}: started")
