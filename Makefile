@@ -38,7 +38,8 @@ $(STAMP): requirements.lock pyproject.toml
 	    echo "Removing .venv: it was left unfinished or its Python is gone."; rm -rf .venv; fi
 	@test -e .venv || $(PYTHON) -m venv .venv
 	@echo "Installing the locked packages into .venv: about 6 GB (PyTorch with CUDA), once; minutes."
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	@# --no-deps: the lock is whole, and pip would take the newest `coverage[toml]`, which has no hash there.
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
