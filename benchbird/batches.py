@@ -13,7 +13,8 @@ from benchbird.data.prepared import PreparedSplit
 from benchbird.protocol import NORMALIZATION, Protocol
 
 HALF_FRACTION = 128
-"""In 255ths rounded half up, an area fraction is at least one half exactly from 128 on."""
+"""In 255ths rounded half up, an area fraction is at least one half exactly from 128 on; a bicubic grey v is
+more than one half, v / 255 > 0.5, exactly from 128 on too."""
 
 DEVICE_SHARE = 0.5
 """A split stays in the accelerator's memory if it takes at most this share of what is free."""
@@ -24,7 +25,7 @@ class ResidentSplit:
 
     Attributes:
         images: uint8 `(N, C, S, S)`, C 1 where every image is grey, else 3.
-        masks: uint8 `(N, 1, S, S)`, area fraction of bird in 255ths.
+        masks: uint8 `(N, 1, S, S)`, in 255ths as `PreparedSplit.masks`.
     """
 
     def __init__(self, split: PreparedSplit, protocol: Protocol, device: torch.device) -> None:

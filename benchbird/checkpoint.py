@@ -24,7 +24,7 @@ from benchbird.training import Epoch, Training, Weights
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def save_checkpoint(folder: Path, trial: str, training: Training) -> None:

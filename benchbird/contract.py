@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from benchbird.records import Leaderboard
+    from benchbird.standings import Leaderboard
 
 API_VERSION = 1
 """A plugin states the version it was written for as `BENCHBIRD_API`. Additive changes keep the number."""
@@ -181,14 +181,16 @@ class GeneratedSample:
         sample_id: as for `Sample`.
         recording_id: as for `Sample`.
         content: identity of the content; equal text must mean equal pixels on every machine.
-        render: picklable; returns image uint8 `(H, W)` or `(H, W, 3)` and mask bool `(H, W)`.
+        render: picklable; returns image uint8 `(H, W)` or `(H, W, 3)` and mask bool `(H, W)`, and as a third
+            value, where there is any, a mapping of attributes that are known only once the sample is made.
+            They are joined to `attributes` for reports by group and are part of no digest.
         attributes: as for `Sample`.
     """
 
     sample_id: str
     recording_id: str
     content: str
-    render: Callable[[], tuple[np.ndarray, np.ndarray]]
+    render: Callable[[], tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, Mapping[str, str]]]
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -6,20 +6,26 @@ Owns the decisions before anything is trained. Reads names and hashes of files, 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from benchbird.config.benchmark import BenchmarkConfig
 from benchbird.config.choices import SegmenterChoice
+from benchbird.config.schema import SLUG_LENGTH, DataConfig
 from benchbird.contract import AnySample, DatasetSpec
+from benchbird.data.attributes import keep_where, require_every_split
+from benchbird.data.birdsound import find_test
 from benchbird.data.contents import SampleIdentity, identify_splits
+from benchbird.data.folds import Pool, pool_digest, pool_splits
 from benchbird.data.identity import data_digest
+from benchbird.data.recordings import split_of
 from benchbird.data.subset import check_leaks, draw_subset
-from benchbird.errors import BenchbirdError, PluginError
+from benchbird.errors import BenchbirdError, DataError, PluginError
 from benchbird.protocol import Protocol, study_digest
-from benchbird.records import SPLITS, SegmenterIdentity, TrialRecord
+from benchbird.records import SPLITS, Fold, SegmenterIdentity, TrialRecord
 from benchbird.registry import Registry
 from benchbird.results import RECORD_FILE, ResultsStore, read_record
 from benchbird.training import steps_per_epoch
@@ -39,6 +45,7 @@ class StudyData:
         digest: the data digest.
         leaks: recordings in more than one split, let through by `data.allow_leaks`.
         notices: what the user should know, such as a subset that is smaller than asked for.
+        fold: which part of a cross-validation these splits are, or None.
     """
 
     dataset: str
@@ -47,6 +54,7 @@ class StudyData:
     digest: str
     leaks: int
     notices: tuple[str, ...]
+    fold: Fold | None = None
 
     def n_recordings(self, split: str) -> int:
         """Distinct recordings in a split."""
@@ -64,6 +72,7 @@ class PlannedTrial:
         state: `new`, `started` (has a checkpoint's traces) or `ended` (has a record).
         epochs_done: of a started one.
         record: of an ended one.
+        initialisation_seed: what the weights are drawn from; None for `seed`.
     """
 
     segmenter: SegmenterIdentity
@@ -72,6 +81,7 @@ class PlannedTrial:
     state: TrialState
     epochs_done: int = 0
     record: TrialRecord | None = None
+    initialisation_seed: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,17 +133,19 @@ class Plan:
 def find_data(config: BenchmarkConfig, dataset: DatasetSpec, cache: Path) -> StudyData:
     """Find the benchmark's samples, draw its subset, refuse leaks, and identify the contents.
 
+    Where the benchmark is cross-validated (`data.folds`), `data.fold` says whose splits are wanted; the folds
+    there are is what `fold_numbers` tells.
+
     Raises:
-        DataError: samples are missing, or recordings straddle splits and that isn't allowed.
+        DataError: samples are missing, recordings straddle splits and that isn't allowed, or a fold is asked
+            for that isn't there.
     """
     data = config.data
-    options = {
-        "recording_pattern": data.recording_pattern,
-        "sizes": None if data.sizes is None else data.sizes.model_dump(),
-        "synthetic": dict(data.synthetic),
-        **data.options,
-    }
-    found = _find(dataset, data.root, options)
+    everything = _find(dataset, data)
+    found = keep_where(everything, data.where)
+    if data.folds is not None:
+        return _find_fold(config, dataset, pool_splits(found, data.folds, data.subset_seed), cache)
+    require_every_split(found, everything, data.where)
     leaks = check_leaks(found, allow=data.allow_leaks)
     sizes = {} if data.sizes is None else data.sizes.model_dump()
     splits, shortages = draw_subset(found, sizes, data.subset_seed)
@@ -151,10 +163,115 @@ def find_data(config: BenchmarkConfig, dataset: DatasetSpec, cache: Path) -> Stu
     )
 
 
-def _find(dataset: DatasetSpec, root: Path | None, options: Mapping[str, Any]) -> dict[str, Sequence[AnySample]]:
+def fold_numbers(config: BenchmarkConfig, dataset: DatasetSpec, cache: Path) -> tuple[int, ...]:
+    """The folds of a benchmark's cross-validation, from 1 on: 1, 2, … K, or the one that `data.fold` names.
+
+    Args:
+        config: with or without `data.folds`; without, there are none.
+        dataset: the benchmark's.
+        cache: the cache folder.
+
+    Raises:
+        DataError: samples are missing, there are too few recordings, or the fold that is named isn't there.
+    """
+    data = config.data
+    if data.folds is None:
+        return ()
+    pool = pool_splits(keep_where(_find(dataset, data), data.where), data.folds, data.subset_seed)
+    return tuple(range(1, len(pool) + 1)) if data.fold is None else (_checked_fold(data.fold, pool),)
+
+
+def with_fold(config: BenchmarkConfig, number: int) -> BenchmarkConfig:
+    """The same benchmark with one fold of its cross-validation chosen, as `find_data` wants it."""
+    return replace(config, data=config.data.model_copy(update={"fold": number}))
+
+
+def _find_fold(config: BenchmarkConfig, dataset: DatasetSpec, pool: Pool, cache: Path) -> StudyData:
+    """The study data of the fold that the configuration names."""
+    if config.data.fold is None:
+        raise DataError(f"data.folds makes {len(pool)} folds, and none is chosen; expected data.fold from 1 on")
+    number = _checked_fold(config.data.fold, pool)
+    splits = pool.splits(number)
+    identities = identify_splits(splits, cache)
+    everyone = [one for samples in identities.values() for one in samples]
+    digest = pool_digest(dataset.name, everyone, len(pool), config.data.subset_seed)
+    fold = Fold(number=number, of=len(pool), pool_digest=digest)
+    return StudyData(
+        dataset=dataset.name,
+        splits=splits,
+        identities=identities,
+        digest=data_digest(dataset.name, identities, fold=fold),
+        leaks=0,
+        notices=(),
+        fold=fold,
+    )
+
+
+def _checked_fold(number: int, pool: Pool) -> int:
+    if number > len(pool):
+        raise DataError(f"data.fold is {number}, and there are {len(pool)} folds; expected 1 to {len(pool)}")
+    return number
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlsoTest:
+    """A further set of samples that trained models are scored on; part of no study's identity.
+
+    Attributes:
+        name: the folder's, as a slug, unique among the benchmark's.
+        root: the folder.
+        samples: its test split, or all of it where it is one split's folder; sorted by id.
+        digest: the data digest of these samples alone.
+    """
+
+    name: str
+    root: Path
+    samples: tuple[AnySample, ...]
+    digest: str
+
+
+def find_also_test(config: BenchmarkConfig, cache: Path) -> tuple[AlsoTest, ...]:
+    """The samples of `data.also_test`, laid out as the data set `birdsound` is, in the order of the file.
+
+    `data.where`, `data.sizes` and `data.folds` say nothing of them; `data.recording_pattern` does.
+
+    Raises:
+        DataError: everything that is wrong by name in one of the folders, or nothing in it.
+    """
+    found: list[AlsoTest] = []
+    for root in config.data.also_test:
+        samples = find_test(root, config.data.recording_pattern)
+        identities = identify_splits({"test": samples}, cache)
+        found.append(
+            AlsoTest(
+                name=_new_slug(root, [one.name for one in found]),
+                root=root,
+                samples=samples,
+                digest=data_digest("birdsound", identities),
+            )
+        )
+    return tuple(found)
+
+
+def _new_slug(root: Path, taken: Sequence[str]) -> str:
+    """A folder's name as a slug; `test` and the like say too little and get the parent's name before them."""
+    name = root.name if split_of(root.name) is None else f"{root.parent.name}-{root.name}"
+    slug = re.sub(r"[^a-z0-9_-]+", "-", name.casefold()).strip("-_")[:SLUG_LENGTH]
+    slug = slug if slug[:1].isalpha() else f"set-{slug}".strip("-")[:SLUG_LENGTH]
+    candidates = (slug, *(f"{slug[: SLUG_LENGTH - 4]}-{number}" for number in range(2, len(taken) + 3)))
+    return next(one for one in candidates if one not in taken)
+
+
+def _find(dataset: DatasetSpec, data: DataConfig) -> dict[str, Sequence[AnySample]]:
     """What the data set finds, checked: a plugin's author may have got it wrong."""
+    options = {
+        "recording_pattern": data.recording_pattern,
+        "sizes": None if data.sizes is None else data.sizes.model_dump(),
+        "synthetic": dict(data.synthetic),
+        **data.options,
+    }
     try:
-        found = dict(dataset.find(root, options))
+        found = dict(dataset.find(data.root, options))
     except BenchbirdError:
         raise
     except Exception as error:
@@ -185,7 +302,7 @@ def make_plan(
     store = ResultsStore(results)
     segmenters = [identify_segmenter(choice, registry) for choice in choices]
     trials = [
-        _look_at(store.trial_folder(config.name, study, segmenter, seed), segmenter, seed)
+        look_at(store.trial_folder(config.name, study, segmenter, seed), segmenter, seed)
         for seed in config.seeds
         for segmenter in segmenters
     ]
@@ -216,7 +333,8 @@ def identify_segmenter(choice: SegmenterChoice, registry: Registry) -> Segmenter
     )
 
 
-def _look_at(folder: Path, segmenter: SegmenterIdentity, seed: int) -> PlannedTrial:
+def look_at(folder: Path, segmenter: SegmenterIdentity, seed: int) -> PlannedTrial:
+    """The trial that lies, or will lie, in `folder`, and how far it is."""
     if (folder / RECORD_FILE).exists():
         record = read_record(folder / RECORD_FILE)
         return PlannedTrial(segmenter=segmenter, seed=seed, folder=folder, state="ended", record=record)

@@ -13,8 +13,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-RESIZE_VERSION = 1
-"""Exact area average, image rounded half up to uint8, mask kept as area fraction in 255ths."""
+Resize = Literal["area", "bicubic"]
+"""The rules by which image and mask come to protocol size, as `data/resize.py` carries them out."""
+
+RESIZE_VERSIONS: dict[Resize, int] = {"area": 1, "bicubic": 1}
+"""`area`: exact area average, image rounded half up to uint8, mask kept as area fraction in 255ths.
+`bicubic`: Pillow's antialiased bicubic filter on 8-bit values, for image and mask alike."""
 
 NORMALIZATION = {"mean": 0.5, "std": 0.5}
 """Pixels in [0, 1] become (x - mean) / std."""
@@ -51,15 +55,18 @@ class Protocol:
 
     Attributes:
         image_size: side in pixels of the square that image and mask are shrunk to.
+        resize: `area`, the exact area average, the same bits on every machine; `bicubic`, AtrousSegNet's own
+            way, the same bits with the same version of Pillow.
         batch_size: images in a training batch.
         last_batch: `drop` leaves out an incomplete last batch of an epoch for everyone; `keep` uses it.
         epochs: passes over the training split.
         optimizer: see `OptimizerSettings`.
         loss: `bce_with_logits`, averaged over pixels.
-        mask_target: what the loss sees: `binary` (area fraction ≥ ½) or `fraction` (area fraction).
-            Scores always use `binary`.
+        mask_target: what the loss sees: `binary` (shrunk mask ≥ ½) or `fraction` (the shrunk mask itself,
+            under `area` an area fraction). Scores always use `binary`.
         selection: `best_val_iou_pooled` keeps the weights of the first epoch with the best validation
-            `iou_pooled`; `last_epoch` keeps those of the last.
+            `iou_pooled`; `best_val_iou_batch_mean` the same with `iou_batch_mean`, as AtrousSegNet was
+            trained; `last_epoch` keeps those of the last.
         logit_threshold: a pixel counts as bird where its logit is greater.
         precision: `fp32`, `tf32` (CUDA matrix products and convolutions) or `bf16` (autocast).
         channels_last: memory layout of model and batches.
@@ -70,13 +77,14 @@ class Protocol:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     image_size: Annotated[int, Ge(16), Le(4096)] = 256
+    resize: Resize = "area"
     batch_size: Annotated[int, Ge(1), Le(4096)] = 16
     last_batch: Literal["drop", "keep"] = "drop"
     epochs: Annotated[int, Ge(1), Le(100_000)] = 128
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     loss: Literal["bce_with_logits"] = "bce_with_logits"
     mask_target: Literal["binary", "fraction"] = "binary"
-    selection: Literal["best_val_iou_pooled", "last_epoch"] = "best_val_iou_pooled"
+    selection: Literal["best_val_iou_pooled", "best_val_iou_batch_mean", "last_epoch"] = "best_val_iou_pooled"
     logit_threshold: Annotated[float, Gt(-1e3), Lt(1e3)] = 0.0
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: bool = False
@@ -88,7 +96,7 @@ class Protocol:
         return {
             **dataclasses.asdict(self),
             "normalization": dict(NORMALIZATION),
-            "resize_version": RESIZE_VERSION,
+            "resize_version": RESIZE_VERSIONS[self.resize],
             "scoring_version": SCORING_VERSION,
             "training_version": TRAINING_VERSION,
         }

@@ -33,6 +33,7 @@ class Epoch:
         epoch: counted from 1.
         train_loss: mean over the epoch's batches.
         val_iou_pooled: on the validation split; None where neither mask nor prediction has a bird.
+        val_iou_batch_mean: on the validation split; None where it has no image.
         train_images: images trained on.
         train_s: seconds of training, device synchronised.
         val_s: seconds of validation.
@@ -41,6 +42,7 @@ class Epoch:
     epoch: int
     train_loss: float
     val_iou_pooled: float | None
+    val_iou_batch_mean: float | None
     train_images: int
     train_s: float
     val_s: float
@@ -114,11 +116,12 @@ def train(
         loss = _train_epoch(model, training.optimizer, train_split, order, steps, protocol)
         synchronize(train_split.device)
         trained = time.perf_counter()
-        val_iou = metrics.iou(validate(model, val_split, protocol))
+        counts = validate(model, val_split, protocol)
         finished = Epoch(
             epoch=epoch,
             train_loss=loss,
-            val_iou_pooled=val_iou,
+            val_iou_pooled=metrics.iou(metrics.total(counts)),
+            val_iou_batch_mean=metrics.batch_mean_iou(counts),
             train_images=min(steps * protocol.batch_size, len(train_split)),
             train_s=trained - started,
             val_s=time.perf_counter() - trained,
@@ -207,5 +210,11 @@ def _is_selected(finished: Epoch, training: Training, protocol: Protocol) -> boo
     """Whether this epoch's weights replace the selected ones: the first epoch, then only a better one."""
     if protocol.selection == "last_epoch" or training.best_epoch == 0:
         return True
-    best = training.epochs[training.best_epoch - 1].val_iou_pooled
-    return finished.val_iou_pooled is not None and (best is None or finished.val_iou_pooled > best)
+    best = _selection_score(training.epochs[training.best_epoch - 1], protocol)
+    score = _selection_score(finished, protocol)
+    return score is not None and (best is None or score > best)
+
+
+def _selection_score(epoch: Epoch, protocol: Protocol) -> float | None:
+    """What the protocol compares epochs by, greater is better."""
+    return epoch.val_iou_batch_mean if protocol.selection == "best_val_iou_batch_mean" else epoch.val_iou_pooled

@@ -303,10 +303,10 @@ def test_another_trials_checkpoint_is_refused(trial: str, two_generations: tuple
 
 def test_an_older_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved(tmp_path, 1)
-    monkeypatch.setattr(checkpoint, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(checkpoint, "SCHEMA_VERSION", checkpoint.SCHEMA_VERSION + 1)
     said = load_checkpoint(tmp_path, TRIAL, begin(make_protocol()))
     assert said is not None
-    assert "schema 1, expected 2" in said
+    assert "schema 2, expected 3" in said
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,8 @@ def test_gflop_that_cannot_be_counted_does_not_cost_the_trial() -> None:
 
 
 def epoch(train_images: int, train_s: float) -> Epoch:
-    return Epoch(epoch=1, train_loss=0.0, val_iou_pooled=None, train_images=train_images, train_s=train_s, val_s=1.0)
+    return Epoch(epoch=1, train_loss=0.0, val_iou_pooled=None, val_iou_batch_mean=None,
+                 train_images=train_images, train_s=train_s, val_s=1.0)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchbird import metrics
 from benchbird.batches import ResidentSplit
 from benchbird.errors import DataError, Diverged, ProtocolViolation
 from benchbird.protocol import OptimizerSettings, Protocol
@@ -77,6 +78,40 @@ def test_an_epoch_of_atrous_segnet_equals_a_hand_written_loop(mask_target: str) 
         torch.testing.assert_close(model.state_dict()[name], tensor, atol=1e-5, rtol=1e-5)
 
 
+def test_the_strict_protocol_trains_and_selects_as_it_did_before_there_was_another() -> None:
+    # The loop of the first release, step by step: weights and scores must be the same bits.
+    torch.manual_seed(2)
+    model = AtrousSegNet(base_channels=4)
+    by_hand = copy.deepcopy(model)
+    training = run(model, seed=5)
+    train_split, val_split = resident("train", 10), resident("val", 5)
+    optimizer = torch.optim.Adam(by_hand.parameters(), lr=1e-3)
+    best, best_weights, scores = -1.0, clone_weights(by_hand), []
+    for epoch in (1, 2, 3):
+        by_hand.train()
+        order = epoch_order(10, 5, epoch)
+        for start in (0, 4):
+            index = order[start : start + 4]
+            loss = nn.functional.binary_cross_entropy_with_logits(
+                by_hand(train_split.pictures(index)), train_split.targets(index)
+            )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        by_hand.eval()
+        summed = torch.zeros(4, dtype=torch.int64)
+        for index in (torch.arange(0, 4), torch.arange(4, 5)):
+            with torch.inference_mode():
+                logits = by_hand(val_split.pictures(index))
+            summed += metrics.pixel_counts(logits, val_split.references(index), 0.0).sum(0)
+        scores.append(metrics.iou(metrics.total(summed.numpy())))
+        if (scores[-1] or 0.0) > best:
+            best, best_weights = scores[-1] or 0.0, clone_weights(by_hand)
+    assert [epoch.val_iou_pooled for epoch in training.epochs] == scores
+    for expected, found in ((by_hand.state_dict(), model.state_dict()), (best_weights, training.best_weights)):
+        assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+
 def test_the_same_seed_repeats_bit_for_bit_and_another_does_not() -> None:
     first, again, other = run(small_model()), run(small_model()), run(small_model(), seed=1)
     for name, tensor in first.model.state_dict().items():
@@ -131,6 +166,23 @@ def test_a_tie_keeps_the_earlier_epoch() -> None:
 def test_last_epoch_selection_takes_the_last() -> None:
     protocol = Protocol(image_size=16, batch_size=4, epochs=3, selection="last_epoch")
     assert run(small_model(), protocol).best_epoch == 3
+
+
+def test_the_batch_mean_selects_its_own_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 17 images: the last one is a batch of its own, so the mean over batches hangs on it and the pool doesn't.
+    def counts(hits: int, last_hits: int) -> np.ndarray:
+        of_many = np.tile(np.array([[hits, 0, 10 - hits, 90]]), (16, 1))
+        return np.concatenate([of_many, np.array([[last_hits, 0, 10 - last_hits, 90]])])
+
+    epochs = [counts(9, 0), counts(5, 10), counts(8, 0)]
+    for selection, best in (("best_val_iou_pooled", 1), ("best_val_iou_batch_mean", 2), ("last_epoch", 3)):
+        validations = iter(epochs)
+        monkeypatch.setattr("benchbird.training.validate", lambda *_, these=validations: next(these))
+        protocol = Protocol(image_size=16, batch_size=4, epochs=3, selection=selection)  # type: ignore[arg-type]
+        training = run(small_model(), protocol)
+        assert training.best_epoch == best, selection
+        assert [epoch.val_iou_batch_mean for epoch in training.epochs] == pytest.approx([0.45, 0.75, 0.4])
+        assert training.epochs[0].val_iou_pooled == pytest.approx(144 / 170)
 
 
 def test_order_is_a_permutation_that_changes_with_seed_and_epoch() -> None:

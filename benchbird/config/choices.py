@@ -75,7 +75,12 @@ def _dataset(config: BenchmarkConfig, specs: Mapping[str, DatasetSpec]) -> tuple
         return None, [config.fault(("data", "root"), message)]
     if root is not None and not root.is_dir():
         return None, [config.fault(("data", "root"), f"no such folder: {root}, expected the data set's")]
-    return spec, []
+    missing = [
+        config.fault(("data", "also_test", index), f"no such folder: {other}, expected a data set's")
+        for index, other in enumerate(config.data.also_test)
+        if not other.is_dir()
+    ]
+    return (None, missing) if missing else (spec, [])
 
 
 def _segmenters(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,7 +21,8 @@ from benchbird.errors import Fault
 
 # A section that says nothing (`limits:`) has its defaults, as if it weren't there. Outer ones first.
 _SECTIONS = (("data",), ("protocol",), ("limits",), ("plugins",),
-             ("data", "synthetic"), ("data", "options"), ("protocol", "optimizer"))  # fmt: skip
+             ("data", "synthetic"), ("data", "options"), ("data", "where"), ("data", "also_test"),
+             ("protocol", "optimizer"))  # fmt: skip
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -105,6 +106,7 @@ def _spanning_faults(value: dict[str, Any], places: Mapping[KeyPath, Place]) -> 
         if data.get("name") == "synthetic" and data.get("root") is not None:
             message = "found a folder, expected none: 'synthetic' is made, not read"
             faults.append(fault(("data", "root"), message))
+        faults += [fault(("data", key), message) for key, message in _fold_faults(data)]
         if isinstance(synthetic := data.get("synthetic"), dict) and synthetic:
             faults.extend(_synthetic_faults(synthetic, places))
     first: dict[str, int] = {}
@@ -119,6 +121,17 @@ def _spanning_faults(value: dict[str, Any], places: Mapping[KeyPath, Place]) -> 
             twice = f"found {shown(seed)} a second time, expected each seed once"
             faults.append(fault(("seeds", index), twice))
     return faults[:MAX_FAULTS]
+
+
+def _fold_faults(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What `folds`, `fold` and `sizes` say against one another: the key, and what is wrong."""
+    folds, fold = data.get("folds"), data.get("fold")
+    if folds is not None and data.get("sizes") is not None:
+        yield "sizes", "found sizes beside folds, expected none (data.sizes=): every sample is in one of the folds"
+    if folds is None and fold is not None:
+        yield "fold", f"found {shown(fold)}, expected none without data.folds"
+    if isinstance(folds, int) and isinstance(fold, int) and fold > folds:
+        yield "fold", f"found {shown(fold)}, expected at most {folds}, the number of folds"
 
 
 def _list(value: dict[str, Any], key: str) -> list[Any]:
@@ -202,7 +215,7 @@ def _expected(detail: ErrorDetails, path: KeyPath) -> str:
         return str(context["error"])
     if path[:1] == ("segmenters",) and len(path) == 2:
         return "expected a segmenter's name or a mapping with name, label and options"
-    if path == ("data", "root") or (path[:1] == ("plugins",) and len(path) == 2):
+    if path == ("data", "root") or path[:-1] in (("plugins",), ("data", "also_test")):
         return "expected a path"
     if kind not in _EXPECTED:
         return f"expected otherwise: {detail['msg']}"

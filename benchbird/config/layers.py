@@ -63,8 +63,12 @@ def anchored(document: Document, folder: Path) -> Document:
         return os.path.realpath(os.path.join(folder, os.path.expanduser(text)))
 
     value = dict(document.value) if isinstance(document.value, dict) else {}
-    if isinstance(data := value.get("data"), dict) and "root" in data:
-        value["data"] = {**data, "root": absolute(data["root"])}
+    if isinstance(data := value.get("data"), dict):
+        value["data"] = data = dict(data)
+        if "root" in data:
+            data["root"] = absolute(data["root"])
+        if isinstance(also := data.get("also_test"), list):
+            data["also_test"] = [absolute(root) for root in also]
     if isinstance(plugins := value.get("plugins"), list):
         value["plugins"] = [absolute(plugin) for plugin in plugins]
     return Document(value, document.places)

@@ -7,16 +7,17 @@ worded is `faults.py`'s; what only a plugin knows (its options) is checked by `c
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import types
 import typing
 import warnings
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Len, Lt
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from benchbird.contract import is_name
 from benchbird.protocol import Protocol
@@ -24,7 +25,15 @@ from benchbird.protocol import Protocol
 FULL = "full"
 """The name of no profile: the file without overrides."""
 
-_SLUG = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+RECORDINGS = "recordings"
+"""As `data.folds`: as many folds as there are recordings."""
+
+LEAST_FOLDS, MOST_FOLDS = 3, 1000
+"""One fold is test, one is validation, and something must be left to learn from."""
+
+SLUG_LENGTH = 64
+
+_SLUG = re.compile(rf"[a-z][a-z0-9_-]{{0,{SLUG_LENGTH - 1}}}")
 
 
 def is_slug(text: str) -> bool:
@@ -41,6 +50,8 @@ def _slug(text: str) -> str:
 def _benchmark_name(text: str) -> str:
     if text == "published":
         raise ValueError("expected another name: results/published holds what was published")
+    if text == "noise":
+        raise ValueError("expected another name: a folder noise holds a noise budget, which is never ranked")
     return _slug(text)
 
 
@@ -69,12 +80,28 @@ def _recording_pattern(text: str) -> str:
     return text
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    """One value or a list of them as the texts that a manifest would hold."""
+    values = value if isinstance(value, list) else [value]
+    if not values or not all(isinstance(one, str | int | float) for one in values):
+        raise ValueError("expected text, or a list of texts")
+    return tuple(one if isinstance(one, str) else json.dumps(one) for one in values)
+
+
+def _folds(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and LEAST_FOLDS <= value <= MOST_FOLDS
+    if value is not None and value != RECORDINGS and not is_number:
+        raise ValueError(f"expected a whole number from {LEAST_FOLDS} to {MOST_FOLDS}, or {RECORDINGS}")
+    return value
+
+
 Slug = Annotated[str, AfterValidator(_slug)]
 PluginName = Annotated[str, AfterValidator(_plugin_name)]
 AbsolutePath = Annotated[Path, AfterValidator(_path)]
 Seed = Annotated[int, Ge(0), Lt(2**63)]
 Seeds = Annotated[tuple[Seed, ...], Len(min_length=1, max_length=100)]
 Images = Annotated[int, Ge(1), Le(10_000_000)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 
 class _Section(BaseModel):
@@ -102,8 +129,14 @@ class DataConfig(_Section):
     Attributes:
         name: of the data set: `birdsound`, `synthetic` or a plugin's.
         root: the data set's folder; without one, `birdsound` means the embedded set `synthetic`.
+        where: column → the texts that a sample's attribute may have; samples with others are left out,
+            before anything is drawn.
         sizes: of a subset drawn by recording; None for every sample.
-        subset_seed: of that drawing.
+        subset_seed: of that drawing, and of the dealing of recordings to folds.
+        folds: pool all splits and deal the recordings to so many folds, or to one each (`recordings`);
+            None for the splits as they are.
+        fold: the one whose recordings are tested, counted from 1; None until a run has chosen.
+        also_test: further folders on whose test samples the trained models are scored; part of no digest.
         recording_pattern: a regular expression whose group `recording` is a file stem's recording id.
         allow_leaks: go on where one recording is in two splits.
         synthetic: parameters of the embedded set, as `benchbird.data.synthetic` defines them.
@@ -112,8 +145,12 @@ class DataConfig(_Section):
 
     name: PluginName = "birdsound"
     root: AbsolutePath | None = None
+    where: dict[str, Texts] = {}
     sizes: SplitSizes | None = None
     subset_seed: Seed = 0
+    folds: Annotated[int | Literal["recordings"] | None, BeforeValidator(_folds)] = None
+    fold: Annotated[int, Ge(1)] | None = None
+    also_test: Annotated[tuple[AbsolutePath, ...], Len(max_length=20)] = ()
     recording_pattern: Annotated[str, AfterValidator(_recording_pattern)] | None = None
     allow_leaks: bool = False
     synthetic: dict[str, Any] = {}

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchbird.contract import DatasetSpec, Splits, hookimpl
+from benchbird.contract import DatasetSpec, Sample, Splits, hookimpl
 from benchbird.data.faults import data_error, printable
-from benchbird.data.layouts import find_layout
+from benchbird.data.layouts import Layout, find_layout, find_test_split
 from benchbird.errors import DataError
 
 BENCHBIRD_API = 1
@@ -29,14 +29,32 @@ def find(root: Path | None, options: Mapping[str, Any]) -> Splits:
     """
     if root is None:
         raise DataError("data.root is empty; the data set birdsound needs a folder with Train, Valid and Test")
-    layout = find_layout(root, options.get("recording_pattern"))
+    layout = _sound(find_layout(root, options.get("recording_pattern")))
+    return {split.name: split.samples for split in layout.splits}
+
+
+def find_test(root: Path, recording_pattern: str | None) -> tuple[Sample, ...]:
+    """The pairs to test on: those of a data root's `Test`, or all of a folder with `Images` and `Masks` itself.
+
+    Args:
+        root: the folder.
+        recording_pattern: regular expression with a group `recording`, or None.
+
+    Raises:
+        DataError: everything that is wrong by name, in one error.
+    """
+    (split,) = _sound(find_test_split(root, recording_pattern)).splits
+    return split.samples
+
+
+def _sound(layout: Layout) -> Layout:
     if layout.faults:
         raise data_error(
-            f"{printable(root)}: the data set can't be used as it is",
+            f"{printable(layout.root)}: the data set can't be used as it is",
             layout.faults,
-            f"mend or remove them; `benchbird data check {printable(root)}` lists everything that is wrong",
+            f"mend or remove them; `benchbird data check {printable(layout.root)}` lists everything that is wrong",
         )
-    return {split.name: split.samples for split in layout.splits}
+    return layout
 
 
 @hookimpl

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -42,11 +42,11 @@ from benchbird.data.prepared import (
     load_verified,
     pack_native_mask,
 )
-from benchbird.data.resize import shrink_image, shrink_mask
+from benchbird.data.resize import rule_name, shrink
 from benchbird.data.workers import map_ordered
 from benchbird.durable import TEMPORARY_SUFFIX, file_sha256, sync_folder
 from benchbird.errors import DataError
-from benchbird.protocol import RESIZE_VERSION
+from benchbird.protocol import Resize
 from benchbird.records import Counts
 
 
@@ -59,6 +59,7 @@ class BuildOrder:
         samples: in the order in which they are stored.
         identities: of the samples, in the same order.
         image_size: side in pixels.
+        resize: the protocol's rule.
         folder: where the result belongs.
         native_masks: whether exact masks are kept beside.
         skip_bad: leave out samples that can't be read instead of refusing.
@@ -68,6 +69,7 @@ class BuildOrder:
     samples: Sequence[AnySample]
     identities: Sequence[SampleIdentity]
     image_size: int
+    resize: Resize
     folder: Path
     native_masks: bool
     skip_bad: bool = False
@@ -79,10 +81,11 @@ class ShrunkSample:
 
     Attributes:
         image: uint8 `(C, S, S)`.
-        mask: uint8 `(S, S)`, area fraction in 255ths.
+        mask: uint8 `(S, S)`, in 255ths.
         native_size: (height, width).
         native_mask: packed and compressed, or None.
         ceiling: counts of the oracle at native size.
+        attributes: those known only once the sample was made.
     """
 
     image: npt.NDArray[np.uint8]
@@ -90,20 +93,24 @@ class ShrunkSample:
     native_size: tuple[int, int]
     native_mask: bytes | None
     ceiling: Counts
+    attributes: Mapping[str, str]
 
 
-def shrink_sample(sample: AnySample, *, image_size: int, native_masks: bool) -> ShrunkSample | tuple[DataFault, ...]:
+def shrink_sample(
+    sample: AnySample, *, image_size: int, resize: Resize, native_masks: bool
+) -> ShrunkSample | tuple[DataFault, ...]:
     """Load and shrink one sample, or say all that is wrong with it."""
     pair = load_pair(sample)
     if not isinstance(pair, Pair):
         return pair
-    mask = shrink_mask(pair.mask, image_size)
+    image, mask = shrink(pair.image, pair.mask, image_size, resize)
     return ShrunkSample(
-        image=shrink_image(pair.image, image_size),
+        image=image,
         mask=mask,
         native_size=(pair.mask.shape[0], pair.mask.shape[1]),
         native_mask=pack_native_mask(pair.mask) if native_masks else None,
         ceiling=oracle_counts(mask, pair.mask),
+        attributes=pair.attributes,
     )
 
 
@@ -115,9 +122,9 @@ def build_split(
     Raises:
         DataError: the disk refuses, a worker was killed, or no sample is left.
     """
-    shrink = partial(shrink_sample, image_size=order.image_size, native_masks=order.native_masks)
+    to_size = partial(shrink_sample, image_size=order.image_size, resize=order.resize, native_masks=order.native_masks)
     results = map_ordered(
-        shrink, order.samples, description=f"prepare {order.split}", workers=workers, progress=progress
+        to_size, order.samples, description=f"prepare {order.split}", workers=workers, progress=progress
     )
     faults: list[DataFault] = []
     with _disk_errors(order.folder), _partial_folder(order.folder) as partial_folder:
@@ -156,7 +163,7 @@ class _Writer:
         entry: dict[str, Any] = {
             "id": identity.sample_id,
             "recording": identity.recording_id,
-            "attributes": dict(source.attributes),
+            "attributes": {**source.attributes, **sample.attributes},
             "content": identity.content_sha256,
             "native": list(sample.native_size),
         }
@@ -189,7 +196,7 @@ class _Writer:
         pixels = hashes[IMAGES_NAME] + hashes[MASKS_NAME]
         index = {
             "format": FORMAT_VERSION,
-            "resize_version": RESIZE_VERSION,
+            "resize": rule_name(self.order.resize),
             "split": self.order.split,
             "image_size": size,
             "channels": self.channels,

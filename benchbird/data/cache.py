@@ -24,20 +24,19 @@ from benchbird.data.prepared import (
     load_split,
     load_verified,
 )
+from benchbird.data.resize import rule_name
 from benchbird.errors import DataError
-from benchbird.protocol import RESIZE_VERSION, canonical_digest
+from benchbird.protocol import Resize, canonical_digest
 
 __all__ = [
     "PreparedData",
     "PreparedSplit",
-    "cache_folder",
     "folder_size_bytes",
     "load_split",
     "prepare_splits",
     "prepared_already",
 ]
 
-ENVIRONMENT_VARIABLE = "BENCHBIRD_CACHE"
 SPLITS_WITH_NATIVE_MASKS = ("val", "test")
 
 logger = logging.getLogger(__name__)
@@ -65,17 +64,6 @@ class PreparedData:
         return {name: split.identities for name, split in self.splits.items()}
 
 
-def cache_folder(option: Path | None) -> Path:
-    """Where prepared data are kept: `--cache DIR`, else `BENCHBIRD_CACHE`, else the user's cache folder."""
-    if option is not None:
-        return option.expanduser()
-    if chosen := os.environ.get(ENVIRONMENT_VARIABLE):
-        return Path(chosen).expanduser()
-    # The XDG specification says that a relative path there must be ignored.
-    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (home if home.is_absolute() else Path.home() / ".cache") / "benchbird"
-
-
 def folder_size_bytes(folder: Path) -> int:
     """Bytes of all files under a folder; 0 where there is none. Files that vanish meanwhile don't count."""
     total = 0
@@ -93,6 +81,7 @@ def prepare_splits(
     image_size: int,
     cache_folder: Path,
     *,
+    resize: Resize = "area",
     skip_bad: bool = False,
     workers: int | None = None,
     progress: bool = True,
@@ -103,6 +92,7 @@ def prepare_splits(
         splits: from `DatasetSpec.find`, after subsets were drawn.
         image_size: side in pixels.
         cache_folder: see `cache_folder`; safe for several runs at once.
+        resize: the protocol's rule.
         skip_bad: leave out samples that can't be read; `skipped` lists their files.
         workers: processes; None for one a core.
         progress: show a bar on stderr where that is a terminal.
@@ -115,7 +105,7 @@ def prepare_splits(
     prepared: dict[str, PreparedSplit] = {}
     faults: list[DataFault] = []
     built = []
-    for order in _orders(splits, image_size, cache_folder, skip_bad=skip_bad, progress=progress):
+    for order in _orders(splits, image_size, cache_folder, resize=resize, skip_bad=skip_bad, progress=progress):
         try:
             prepared[order.split] = load_verified(order.folder)
             continue
@@ -145,11 +135,17 @@ def prepare_splits(
 
 
 def prepared_already(
-    splits: Splits, image_size: int, cache_folder: Path, *, skip_bad: bool = False, progress: bool = True
+    splits: Splits,
+    image_size: int,
+    cache_folder: Path,
+    *,
+    resize: Resize = "area",
+    skip_bad: bool = False,
+    progress: bool = True,
 ) -> dict[str, bool]:
     """Which splits are in the cache, by a quick look; files are hashed where they are not remembered."""
     found = {}
-    for order in _orders(splits, image_size, cache_folder, skip_bad=skip_bad, progress=progress):
+    for order in _orders(splits, image_size, cache_folder, resize=resize, skip_bad=skip_bad, progress=progress):
         try:
             load_split(order.folder)
             found[order.split] = True
@@ -158,20 +154,23 @@ def prepared_already(
     return found
 
 
-def _orders(splits: Splits, image_size: int, cache_folder: Path, *, skip_bad: bool, progress: bool) -> list[BuildOrder]:
+def _orders(
+    splits: Splits, image_size: int, cache_folder: Path, *, resize: Resize, skip_bad: bool, progress: bool
+) -> list[BuildOrder]:
     if cache_folder.exists() and not cache_folder.is_dir():
         raise DataError(f"{printable(cache_folder)}: the cache must be a folder, found a file")
     identities = identify_splits(splits, cache_folder, progress=progress)
     orders = []
     for name, samples in splits.items():
         has_native_masks = name in SPLITS_WITH_NATIVE_MASKS
-        key = _key(samples, identities[name], name, image_size, skip_bad=skip_bad)
+        key = _key(samples, identities[name], name, image_size, resize, skip_bad=skip_bad)
         orders.append(
             BuildOrder(
                 split=name,
                 samples=samples,
                 identities=identities[name],
                 image_size=image_size,
+                resize=resize,
                 folder=cache_folder / "prepared" / f"{name}-{image_size}-{key}",
                 native_masks=has_native_masks,
                 skip_bad=skip_bad,
@@ -185,6 +184,7 @@ def _key(
     identities: Sequence[SampleIdentity],
     split: str,
     image_size: int,
+    resize: Resize,
     *,
     skip_bad: bool,
 ) -> str:
@@ -192,7 +192,7 @@ def _key(
     return canonical_digest(
         {
             "format": FORMAT_VERSION,
-            "resize_version": RESIZE_VERSION,
+            "resize": rule_name(resize),
             "image_size": image_size,
             "split": split,
             "skip_bad": skip_bad,

@@ -36,7 +36,8 @@ def find(root: Path | None, options: Mapping[str, Any]) -> Splits:
     Args:
         root: None; there is no folder to look into.
         options: `sizes` (split → number; absent or None for 1000, 200 and 300) and `synthetic` (fields of
-            `SyntheticOptions`).
+            `SyntheticOptions`). A benchmark says `data.sizes`, or `data.options.sizes` where `data.folds`
+            leaves no subset to be drawn.
 
     Raises:
         DataError: a root was given, or an option is out of its range.
@@ -49,9 +50,22 @@ def find(root: Path | None, options: Mapping[str, Any]) -> Splits:
     if faults := option_faults(given):
         raise DataError("\n".join(f"data.synthetic.{name}: {fault}" for name, fault in faults))
     synthetic = SyntheticOptions(**given)
+    if (fault := _sizes_fault(options.get("sizes"))) is not None:
+        raise DataError(f"sizes of the embedded set: {fault}")
     asked = {split: size for split, size in (options.get("sizes") or {}).items() if size is not None}
     sizes = {**DEFAULT_SIZES, **asked}
     return {split: _samples(synthetic, split, sizes[split]) for split in SPLITS}
+
+
+def _sizes_fault(sizes: object) -> str | None:
+    # `data.sizes` was checked with the benchmark, but `data.options.sizes` is nobody's but ours.
+    expected = f"expected a mapping of {', '.join(SPLITS)} to whole numbers from 1 on"
+    if sizes is None:
+        return None
+    if not isinstance(sizes, Mapping) or not set(sizes) <= set(SPLITS):
+        return f"found {sizes!r}, {expected}"
+    wrong = [size for size in sizes.values() if size is not None and (type(size) is not int or size < 1)]
+    return f"found {wrong[0]!r}, {expected}" if wrong else None
 
 
 def _samples(options: SyntheticOptions, split: str, size: int) -> tuple[GeneratedSample, ...]:
@@ -82,11 +96,13 @@ def _content(options: SyntheticOptions, split: str, index: int) -> str:
     return json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _render(options: SyntheticOptions, split: str, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def _render(
+    options: SyntheticOptions, split: str, index: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], dict[str, str]]:
     from benchbird.data.synthetic import synthesize
 
     sample = synthesize(options, split, index)
-    return sample.image, sample.mask
+    return sample.image, sample.mask, sample.attributes
 
 
 @hookimpl

@@ -112,6 +112,27 @@ def find_single_split(folder: Path, recording_pattern: str | None = None) -> Lay
     return Layout(folder, (split,), tuple(faults), rule)
 
 
+def find_test_split(root: Path, recording_pattern: str | None = None) -> Layout:
+    """Find the pairs to test on: the split `Test` of a data root, or a folder with `Images` and `Masks` itself.
+
+    What other splits a data root has, and what may be wrong with them, doesn't matter here.
+
+    Raises:
+        DataError: as `find_layout`.
+    """
+    if holds_one_split(root):
+        return find_single_split(root, recording_pattern)
+    rule = recording_rule(root, recording_pattern)
+    faults: list[DataFault] = []
+    entries = [entry for entry in _entries(root) if split_of(entry.name) == "test"]
+    folder = _one_of(root, root, entries, faults)
+    splits = () if folder is None else (_find_split(root, folder, "test", rule, faults),)
+    if not entries:
+        reason = "has no folder Test, nor Images and Masks itself; expected one of them"
+        faults.append(DataFault(str(root), reason))
+    return Layout(root, splits, tuple(faults), rule)
+
+
 def holds_one_split(folder: Path) -> bool:
     """Whether a folder holds `Images` or `Masks` itself, and so is one split's.
 

@@ -5,7 +5,9 @@ Owns that both halves fit each other. Decoding is `images.py`, shrinking `resize
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +27,17 @@ from benchbird.data.images import (
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Image uint8 `(H, W)` or `(H, W, 3)` with its mask, bool `(H, W)`."""
+    """A sample as it was read or made.
+
+    Attributes:
+        image: uint8 `(H, W)` or `(H, W, 3)`.
+        mask: bool `(H, W)`.
+        attributes: what is known of a generated sample only now; empty for files.
+    """
 
     image: ImageArray
     mask: MaskArray
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_pair(sample: AnySample) -> Pair | tuple[DataFault, ...]:
@@ -62,11 +71,13 @@ def _render(sample: GeneratedSample) -> Pair | tuple[DataFault, ...]:
         return (DataFault(sample.sample_id, reason),)
 
     try:
-        image, mask = sample.render()
+        image, mask, *rest = sample.render()
     except OSError as error:
         return refuse(f"could not be made: {os_reason(error)}")
     except Exception as error:  # A plugin's function may raise anything; its sample is bad, the others aren't.
         return refuse(f"could not be made: {type(error).__name__}: {error}")
+    if (fault := _attributes_fault(rest)) is not None:
+        return refuse(fault)
     is_image = image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2:] == (3,))
     if not is_image:
         return refuse(f"its image is {image.dtype} {image.shape}, expected uint8 (H, W) or (H, W, 3)")
@@ -74,4 +85,18 @@ def _render(sample: GeneratedSample) -> Pair | tuple[DataFault, ...]:
         return refuse(f"its mask is {mask.dtype} {mask.shape}, expected bool {image.shape[:2]}")
     if min(mask.shape) < LEAST_SIDE:
         return refuse(f"too small: {mask.shape}, expected at least {LEAST_SIDE} pixels a side")
-    return Pair(np.ascontiguousarray(image) if image.ndim == 2 else grey_if_equal(image), np.ascontiguousarray(mask))
+    pixels = np.ascontiguousarray(image) if image.ndim == 2 else grey_if_equal(image)
+    return Pair(pixels, np.ascontiguousarray(mask), dict(rest[0]) if rest else {})
+
+
+def _attributes_fault(rest: list[Any]) -> str | None:
+    """What is wrong with whatever a plugin's function returned beyond image and mask."""
+    expected = "expected image and mask, and a mapping of text to text at most"
+    if len(rest) > 1:
+        return f"its render returned {2 + len(rest)} values, {expected}"
+    if rest and not isinstance(rest[0], Mapping):
+        return f"its third value is {type(rest[0]).__name__}, {expected}"
+    for key, value in rest[0].items() if rest else ():
+        if not isinstance(key, str) or not isinstance(value, str):
+            return f"its attribute {key!r} is {value!r}, {expected}"
+    return None

@@ -22,7 +22,7 @@ from benchbird.durable import file_sha256
 from benchbird.errors import DataError
 from benchbird.records import Counts
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 INDEX_NAME = "index.json"
 IMAGES_NAME = "images.npy"
 MASKS_NAME = "masks.npy"
@@ -45,7 +45,8 @@ class PreparedSplit:
         attributes: N mappings, the manifest's other columns or what the generator says.
         content_hashes: N SHA-256 of the samples' sources (`SampleIdentity.content_sha256`).
         images: uint8 `(N, C, S, S)`, C 1 where every image is grey, else 3; memory-mapped, read-only.
-        masks: uint8 `(N, S, S)`, area fraction of bird in 255ths; memory-mapped, read-only.
+        masks: uint8 `(N, S, S)`, in 255ths the area fraction of bird, or the grey that a bicubic filter leaves;
+            a value of 128 or more is bird; memory-mapped, read-only.
         native_sizes: N pairs (height, width) in pixels, before shrinking.
         ceiling: counts at native size of an oracle that holds the exact mask (`oracle.oracle_counts`).
         pixels_sha256: of `images` and `masks` together.

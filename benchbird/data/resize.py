@@ -1,12 +1,16 @@
-"""The one resize of the protocol: exact area average, in whole numbers, the same bits on every machine.
+"""The protocol's two ways to shrink: the exact area average, and the bicubic filter of AtrousSegNet's training.
 
-Owns how image and mask come to protocol size (`protocol.RESIZE_VERSION`). It decodes and stores nothing.
+Owns how image and mask come to protocol size (`protocol.RESIZE_VERSIONS`). It decodes and stores nothing.
 
-Along an axis of n pixels that becomes m, cut each old pixel into m parts and each new one into n: both grids
-then share the same n·m parts. A new pixel covers n parts, whole old pixels (m parts each) and a piece of one
-at either end, so its sum weighted by overlap is a whole number. With S the sum over both axes and D = H·W the
-parts that a new pixel covers, its mean is S / D, and round half up is ⌊(2S + D) / 2D⌋, all of it in int64
-(S ≤ 255·64·10⁶ < 2⁶³).
+`area` is done in whole numbers, the same bits on every machine. Along an axis of n pixels that becomes m, cut
+each old pixel into m parts and each new one into n: both grids then share the same n·m parts. A new pixel
+covers n parts, whole old pixels (m parts each) and a piece of one at either end, so its sum weighted by
+overlap is a whole number. With S the sum over both axes and D = H·W the parts that a new pixel covers, its
+mean is S / D, and round half up is ⌊(2S + D) / 2D⌋, all of it in int64 (S ≤ 255·64·10⁶ < 2⁶³).
+
+`bicubic` is Pillow's own filter, antialiased, on 8-bit values: the same bits only as long as Pillow's version
+is the same, so that version is part of the rule's name in the cache. A mask goes through the same filter and
+comes out grey; values overshoot at edges and are cut off at 0 and 255.
 """
 
 from __future__ import annotations
@@ -16,10 +20,41 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchbird.protocol import RESIZE_VERSIONS, Resize
+
 IntArray = npt.NDArray[np.int64]
 
 WHOLE = 255
 """A mask pixel that is bird all over."""
+
+
+def rule_name(resize: Resize) -> str:
+    """What identifies the pixels that a rule makes, such as `area-1` or `bicubic-1-pillow-13.0.0`."""
+    name = f"{resize}-{RESIZE_VERSIONS[resize]}"
+    if resize == "area":
+        return name
+    from importlib.metadata import version
+
+    return f"{name}-pillow-{version('pillow')}"
+
+
+def shrink(
+    image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], size: int, resize: Resize
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Image and mask at protocol size by one of the protocol's rules.
+
+    Args:
+        image: uint8 `(H, W)` or `(H, W, C)`.
+        mask: bool `(H, W)`.
+        size: side of the results in pixels.
+        resize: the rule.
+
+    Returns:
+        uint8 `(C, size, size)`, C = 1 for `(H, W)`, and uint8 `(size, size)`, where 128 and more is bird.
+    """
+    if resize == "bicubic":
+        return bicubic_image(image, size), bicubic_mask(mask, size)
+    return shrink_image(image, size), shrink_mask(mask, size)
 
 
 def shrink_image(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
@@ -50,6 +85,40 @@ def shrink_mask(mask: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.uint8]
         uint8 `(size, size)`.
     """
     return _round(area_sums(mask.view(np.uint8), size), mask, WHOLE)
+
+
+def bicubic_image(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """An image through Pillow's antialiased bicubic filter, each channel alone.
+
+    Args:
+        image: uint8 `(H, W)` or `(H, W, C)`.
+        size: side of the result in pixels.
+
+    Returns:
+        uint8 `(C, size, size)`, C = 1 for `(H, W)`.
+    """
+    channels = image[..., None] if image.ndim == 2 else image  # (H, W, C)
+    return np.stack([_bicubic(channels[..., c], size) for c in range(channels.shape[2])])
+
+
+def bicubic_mask(mask: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.uint8]:
+    """A mask of 0 and 255 through the same filter: grey in 255ths, bird where more than one half, from 128 on.
+
+    Args:
+        mask: bool `(H, W)`.
+        size: side of the result in pixels.
+
+    Returns:
+        uint8 `(size, size)`.
+    """
+    return _bicubic(mask.view(np.uint8) * np.uint8(WHOLE), size)
+
+
+def _bicubic(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    shrunk = Image.fromarray(np.ascontiguousarray(image)).resize((size, size), Image.Resampling.BICUBIC)
+    return np.array(shrunk, dtype=np.uint8)
 
 
 def area_sums(image: npt.NDArray[np.uint8], size: int) -> IntArray:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchbird.config.benchmark import BenchmarkConfig, load_benchmark, only, profile_names, with_seeds
 from benchbird.errors import ConfigError
-from benchbird.protocol import OptimizerSettings, Protocol
+from benchbird.protocol import RESIZE_VERSIONS, OptimizerSettings, Protocol
 
 ROOT = Path(__file__).parents[2]
 SMALL = "name: b\nsegmenters: [unet]\n"
@@ -62,6 +62,8 @@ data:
   root: data
   sizes: {train: 10, val: 2, test: 3}
   subset_seed: 7
+  where: {kind: human_mask, clipped: ["yes", no], snr_db: [3, 2.5]}
+  also_test: [other, ../more]
   recording_pattern: '(?P<recording>XC\\d+)'
   allow_leaks: true
   synthetic: {seed: 3, snr_db_min: -3}
@@ -83,6 +85,9 @@ profiles: {cpu: {seeds: [0]}}
         "val": 2,
         "test": 3,
     }
+    assert config.data.where == {"kind": ("human_mask",), "clipped": ("yes", "no"), "snr_db": ("3", "2.5")}
+    assert config.data.also_test == (Path.cwd() / "other", Path.cwd().parent / "more")
+    assert (config.data.folds, config.data.fold) == (None, None)
     assert config.data.synthetic == {"seed": 3, "snr_db_min": -3}
     assert config.protocol.optimizer == OptimizerSettings(name="sgd", lr=1.0, weight_decay=0.01)
     assert type(config.protocol.optimizer.lr) is float
@@ -99,6 +104,7 @@ def test_sections_that_say_nothing_have_their_defaults(write: Write) -> None:
     assert config == dataclasses.replace(load_benchmark(write(SMALL)), places=config.places)
     load_benchmark(write("name: b\nsegmenters:\n  - name: unet\n    label:\n    options:\n"))
     load_benchmark(write(SMALL + "data: {synthetic: , options: }\nprotocol: {optimizer: }\nprofiles: {cpu: }\n"))
+    assert load_benchmark(write(SMALL + "data: {where: , also_test: , folds: , fold: }\n")).data == config.data
 
 
 @pytest.mark.parametrize(
@@ -115,6 +121,10 @@ def test_sections_that_say_nothing_have_their_defaults(write: Write) -> None:
             "name: ../x\nsegmenters: [unet]\n",
             "b.yaml:1:7: name: found '../x', expected lower-case letters, digits, '_' and '-', starting with "
             "a letter, at most 64",
+        ),
+        (
+            "name: noise\nsegmenters: [unet]\n",
+            "b.yaml:1:7: name: found 'noise', expected another name: a folder noise holds a noise budget",
         ),
         (
             "name: published\nsegmenters: [unet]\n",
@@ -221,6 +231,35 @@ def test_sections_that_say_nothing_have_their_defaults(write: Write) -> None:
             SMALL + "data: {recording_pattern: 'XC'}\n",
             "b.yaml:3:27: data.recording_pattern: found 'XC', expected a regular expression with a group",
         ),
+        (SMALL + "data: {where: kind}\n", "b.yaml:3:15: data.where: found 'kind', expected a mapping"),
+        (
+            SMALL + "data: {where: {kind: {a: 1}}}\n",
+            "b.yaml:3:22: data.where.kind: found a mapping, expected text, or a list of texts",
+        ),
+        (
+            SMALL + "data: {where: {kind: []}}\n",
+            "b.yaml:3:22: data.where.kind: found an empty list, expected text, or a list of texts",
+        ),
+        (SMALL + "data: {also_test: a}\n", "b.yaml:3:19: data.also_test: found 'a', expected a list"),
+        (SMALL + "data: {also_test: [a, '']}\n", "b.yaml:3:23: data.also_test[1]: found '', expected a path"),
+        (
+            SMALL + "data: {folds: 2}\n",
+            "b.yaml:3:15: data.folds: found 2, expected a whole number from 3 to 1000, or recordings",
+        ),
+        (
+            SMALL + "data: {folds: true}\n",
+            "b.yaml:3:15: data.folds: found true, expected a whole number from 3 to 1000, or recordings",
+        ),
+        (
+            SMALL + "data: {folds: 5, sizes: {train: 1, val: 1, test: 1}}\n",
+            "b.yaml:3:25: data.sizes: found sizes beside folds, expected none (data.sizes=): every sample is in one",
+        ),
+        (SMALL + "data: {fold: 2}\n", "b.yaml:3:14: data.fold: found 2, expected none without data.folds"),
+        (
+            SMALL + "data: {folds: 4, fold: 5}\n",
+            "b.yaml:3:24: data.fold: found 5, expected at most 4, the number of folds",
+        ),
+        (SMALL + "data: {folds: recordings, fold: 0}\n", "b.yaml:3:33: data.fold: found 0, expected at least 1"),
         (SMALL + "data: {synthetic: [1]}\n", "b.yaml:3:19: data.synthetic: found a list, expected a mapping"),
         (
             SMALL + "data: {synthetic: {snr_min: 1}}\n",
@@ -482,6 +521,20 @@ def another_value(owner: type, name: str, value: Any) -> Any:
     return next((choice for choice in get_args(hint) if choice != value), None)
 
 
+@pytest.mark.parametrize(
+    "override", ["data.also_test=[/tmp]", "data.where={kind: x}", "data.folds=5", "data.folds=recordings", "seeds=[4]"]
+)
+def test_what_is_no_protocol_key_changes_no_protocol_digest(write: Write, override: str) -> None:
+    assert digest_of(load_benchmark(write(SMALL), overrides=[override])) == Protocol().digest
+
+
+def test_each_resize_rule_has_a_version_of_its_own_in_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    area, bicubic = Protocol(), Protocol(resize="bicubic")
+    digests = area.digest, bicubic.digest
+    monkeypatch.setitem(RESIZE_VERSIONS, "bicubic", 99)
+    assert area.digest == digests[0] != digests[1] != bicubic.digest
+
+
 def protocol_keys() -> list[tuple[str, Any]]:
     keys = []
     for owner, prefix in ((Protocol, "protocol."), (OptimizerSettings, "protocol.optimizer.")):
@@ -501,12 +554,32 @@ def test_only_the_loss_has_a_single_choice() -> None:
     assert [key for key, value in protocol_keys() if value is None] == ["protocol.loss"]
 
 
+SEED_PROTOCOL = Protocol(
+    resize="bicubic", last_batch="keep", mask_target="fraction", selection="best_val_iou_batch_mean"
+)
+"""The strict protocol but for what AtrousSegNet's own training did otherwise."""
+
+
+def test_the_seed_s_profiles_differ_in_what_they_say() -> None:
+    def of(profile: str | None, name: str = "seed") -> BenchmarkConfig:
+        return load_benchmark(ROOT / "benchmarks" / f"{name}.yaml", profile=profile)
+
+    assert of("last_epoch").protocol == dataclasses.replace(SEED_PROTOCOL, selection="last_epoch")
+    assert of("cpu_last_epoch").protocol == dataclasses.replace(of("cpu").protocol, selection="last_epoch")
+    strict = of("cpu", "birdsound")
+    changes = {"resize": "bicubic", "last_batch": "keep", "mask_target": "fraction",
+               "selection": "best_val_iou_batch_mean"}  # fmt: skip
+    assert of("cpu").protocol == dataclasses.replace(strict.protocol, **changes)  # type: ignore[arg-type]
+    for profile in ("cpu", "cpu_last_epoch"):
+        assert of(profile).segmenters == strict.segmenters and of(profile).data == strict.data
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.yaml")), ids=lambda file: file.name)
 def test_the_benchmarks_that_come_along(file: Path) -> None:
     for profile in ("full", *profile_names(file)):
         config = load_benchmark(file, profile=profile)
         assert config.name == file.stem
-    assert load_benchmark(file).protocol == Protocol()
+    assert load_benchmark(file).protocol == (SEED_PROTOCOL if file.stem == "seed" else Protocol())
     written = yaml.safe_load(file.read_text(encoding="utf-8"))["protocol"]
     assert set(written) == {field.name for field in dataclasses.fields(Protocol)}, "write the protocol out"
 
@@ -514,7 +587,7 @@ def test_the_benchmarks_that_come_along(file: Path) -> None:
 KEYS = st.sampled_from(
     ["name", "data", "protocol", "segmenters", "plugins", "seeds", "limits", "profiles", "cpu", "full",
      "root", "sizes", "train", "synthetic", "seed", "options", "label", "optimizer", "lr", "epochs",
-     "recording_pattern"]
+     "recording_pattern", "where", "folds", "fold", "also_test", "resize"]
 )  # fmt: skip
 SCALARS = (
     st.sampled_from(

@@ -147,6 +147,7 @@ def test_an_unfit_default_size_is_located_at_what_surrounds_it(load: Load) -> No
         ),
         ("{name: mine}", "b.yaml:3:7: data.root: missing, expected the folder of data set 'mine'"),
         ("{root: b.yaml}", "b.yaml:3:14: data.root: no such folder: "),
+        ("{also_test: [., nowhere]}", "b.yaml:3:23: data.also_test[1]: no such folder: "),
     ],
 )
 def test_a_fault_of_the_data_set(load: Load, data: str, fault: str) -> None:

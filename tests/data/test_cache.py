@@ -9,16 +9,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchbird.cache_folder import cache_folder
 from benchbird.contract import AnySample, GeneratedSample
 from benchbird.data import birdsound
 from benchbird.data.cache import (
     PreparedData,
-    cache_folder,
     folder_size_bytes,
     load_split,
     prepare_splits,
@@ -28,9 +29,10 @@ from benchbird.data.identity import data_digest
 from benchbird.data.images import read_image, read_mask
 from benchbird.data.oracle import oracle_counts
 from benchbird.data.prepared import NotWhole
-from benchbird.data.resize import shrink_image, shrink_mask
+from benchbird.data.resize import bicubic_image, bicubic_mask, shrink_image, shrink_mask
 from benchbird.errors import DataError
 from tests.data.picture_files import encoded, mask_bytes, picture, write_data_root, write_pair
+from tests.small_bench import write_birds
 
 SIZE = 16
 
@@ -112,8 +114,30 @@ def test_whatever_is_stored_has_its_own_folder(root: Path, tmp_path: Path) -> No
     assert rebuilt([dataclasses.replace(first, attributes={"snr_db": "3"}), *others]) == ("val",)
     assert rebuilt(others) == ("val",)
     assert rebuilt([first, *others], SIZE + 1) == ("train", "val", "test")
+    bicubic = prepare_splits(splits, SIZE, cache, resize="bicubic", workers=1, progress=False)
+    assert bicubic.built == ("train", "val", "test")
+    assert prepare_splits(splits, SIZE, cache, resize="bicubic", workers=1, progress=False).built == ()
+    assert prepared_already(splits, SIZE, cache, resize="bicubic", progress=False) == dict.fromkeys(splits, True)
+    assert prepare(root, cache).built == ()
     write_pair(root / "Valid", "Valid0.png", seed=99)
     assert rebuilt([first, *others]) == ("val",)
+
+
+def test_the_bicubic_rule_prepares_soft_masks(root: Path, tmp_path: Path) -> None:
+    splits = birdsound.find(root, {})
+    test = prepare_splits(splits, SIZE, tmp_path, resize="bicubic", workers=1, progress=False).splits["test"]
+    for index, name in enumerate(test.sample_ids):
+        mask = read_mask(root / "Test" / "Masks" / f"{name}.png")
+        assert np.array_equal(test.images[index], bicubic_image(read_image(root / "Test/Images" / f"{name}.png"), SIZE))
+        assert np.array_equal(test.masks[index], bicubic_mask(mask, SIZE))
+        assert np.array_equal(test.native_mask(index), mask)
+
+
+def test_the_default_pixels_are_those_of_the_first_release(tmp_path: Path) -> None:
+    # Hashes of what was prepared before there was a second rule. Whole numbers: equal on every machine.
+    write_birds(tmp_path / "birds", {"Train": 13, "Valid": 6, "Test": 8})
+    data = prepare(tmp_path / "birds", tmp_path / "cache")
+    assert data.content_sha256 == "f84a694a54139a56d0f386d30dbff73ecca0e89940ee0c72b5bc45dae19a217b"
 
 
 def test_colour_appears_wherever_it_first_comes(root: Path, tmp_path: Path) -> None:
@@ -267,17 +291,19 @@ def test_a_killed_run_leaves_nothing_that_passes_for_whole(tmp_path: Path) -> No
 class Rendered:
     """A picklable renderer that returns what it was given."""
 
-    def __init__(self, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> None:
-        self.pair = image, mask
+    def __init__(self, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], *more: object) -> None:
+        self.values: Any = image, mask, *more
 
-    def __call__(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-        if self.pair[0].size == 0:
+    def __call__(self) -> Any:
+        if self.values[0].size == 0:
             raise RuntimeError("no sound")
-        return self.pair
+        return self.values
 
 
-def generated(name: str, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> GeneratedSample:
-    return GeneratedSample(sample_id=name, recording_id=name, content=name, render=Rendered(image, mask))
+def generated(name: str, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_], *more: object) -> GeneratedSample:
+    return GeneratedSample(
+        sample_id=name, recording_id=name, content=name, render=Rendered(image, mask, *more), attributes={"a": "1"}
+    )
 
 
 def test_generated_samples_are_prepared_like_files(tmp_path: Path) -> None:
@@ -289,6 +315,17 @@ def test_generated_samples_are_prepared_like_files(tmp_path: Path) -> None:
     assert np.array_equal(test.native_mask(0), mask)
 
 
+def test_what_is_known_only_once_a_sample_is_made_is_in_the_index_and_in_no_digest(tmp_path: Path) -> None:
+    grey, mask = picture(1)
+    sample = generated("a", grey, mask, {"voice": "trill", "a": "2"})
+    plain = prepare_splits({"test": [generated("a", grey, mask)]}, SIZE, tmp_path / "1", workers=1, progress=False)
+    told = prepare_splits({"test": [sample]}, SIZE, tmp_path / "2", workers=1, progress=False)
+    assert plain.splits["test"].attributes == ({"a": "1"},)
+    assert load_split(told.splits["test"].folder).attributes == ({"a": "2", "voice": "trill"},)
+    assert told.content_sha256 == plain.content_sha256
+    assert data_digest("x", told.identities) == data_digest("x", plain.identities)
+
+
 def test_a_generator_that_breaks_the_contract_is_named(tmp_path: Path) -> None:
     grey, mask = picture(1)
     samples = [
@@ -297,6 +334,9 @@ def test_a_generator_that_breaks_the_contract_is_named(tmp_path: Path) -> None:
         generated("other_size", grey, mask[:-1]),
         generated("byte_mask", grey, mask.astype(np.uint8)),
         generated("small", grey[:8], mask[:8]),
+        generated("four", grey, mask, {}, {}),
+        generated("list", grey, mask, ["voice"]),
+        generated("number", grey, mask, {"snr_db": 3.0}),
     ]
     with pytest.raises(DataError) as caught:
         prepare_splits({"test": samples}, SIZE, tmp_path, workers=1, progress=False)
@@ -306,6 +346,9 @@ def test_a_generator_that_breaks_the_contract_is_named(tmp_path: Path) -> None:
         ("other_size", "its mask is bool (31, 48)"),
         ("byte_mask", "its mask is uint8"),
         ("small", "too small"),
+        ("four", "its render returned 4 values, expected image and mask, and a mapping of text to text at most"),
+        ("list", "its third value is list, expected"),
+        ("number", "its attribute 'snr_db' is 3.0, expected"),
     ):
         assert f"{name}: {reason}" in str(caught.value)
 

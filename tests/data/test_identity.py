@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from benchbird.data.contents import SampleIdentity
 from benchbird.data.identity import data_digest
+from benchbird.records import Fold
 
 SPLITS = {
     "train": (SampleIdentity("a", "A", "1"), SampleIdentity("b", "B", "2")),
@@ -37,8 +38,9 @@ def test_everything_about_a_sample_matters(field: str) -> None:
         lambda: data_digest("birdsound", SPLITS, leaks_allowed=1),
         lambda: data_digest("birdsound", {**SPLITS, "val": SPLITS["test"], "test": SPLITS["val"]}),
         lambda: data_digest("birdsound", {**SPLITS, "train": SPLITS["train"][:1]}),
+        lambda: data_digest("birdsound", SPLITS, fold=Fold(number=1, of=3, pool_digest="0" * 12)),
     ],
-    ids=["name", "leaks", "splits", "fewer samples"],
+    ids=["name", "leaks", "splits", "fewer samples", "fold"],
 )
 def test_name_leaks_and_splits_matter(change: Callable[[], str]) -> None:
     assert change() != PLAIN

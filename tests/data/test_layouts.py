@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchbird.data.layouts import Layout, find_layout, find_single_split, holds_one_split
+from benchbird.data.layouts import Layout, find_layout, find_single_split, find_test_split, holds_one_split
 from benchbird.errors import DataError
 from tests.data.picture_files import write_data_root, write_pair
 
@@ -165,3 +165,18 @@ def test_a_name_that_is_not_text_is_refused(tmp_path: Path) -> None:
     fault = find_single_split(tmp_path).faults[0]
     assert "not UTF-8" in fault.reason
     assert str(fault).isprintable()
+
+
+def test_a_test_split_is_found_in_a_root_or_alone_whatever_the_others_are_like(tmp_path: Path) -> None:
+    pair(tmp_path / "Test", "a.png")
+    touch(tmp_path / "Train" / "Images" / "lonely.png")
+    layout = find_test_split(tmp_path)
+    assert not layout.faults and ids(layout) == {"test": ["a"]}
+    assert ids(find_test_split(tmp_path / "Test")) == {"test": ["a"]}
+    pair(tmp_path / "field", "b.png")
+    assert ids(find_test_split(tmp_path / "field")) == {"field": ["b"]}
+    assert reasons(find_test_split(tmp_path / "Train" / "Images")) == {
+        ".": "has no folder Test, nor Images and Masks itself; expected one of them"
+    }
+    pair(tmp_path / "testing", "c.png")
+    assert "mean the same folder" in reasons(find_test_split(tmp_path))["."]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from benchbird.data.resize import area_sums, shrink_image, shrink_mask
+from benchbird.data.resize import area_sums, bicubic_image, bicubic_mask, rule_name, shrink, shrink_image, shrink_mask
 
 SIDES = st.integers(1, 13)
 
@@ -99,3 +99,40 @@ def test_extremes_stay_extremes() -> None:
     assert (shrink_image(white, 64) == 255).all()
     assert (shrink_mask(white > 0, 64) == 255).all()
     assert (shrink_mask(white == 0, 64) == 0).all()
+
+
+def test_bicubic_is_pillows_filter_on_image_and_mask_alike() -> None:
+    rng = np.random.default_rng(4)
+    colour, mask = rng.integers(0, 256, (40, 90, 3), dtype=np.uint8), rng.random((40, 90)) < 0.3
+    image, grey_mask = shrink(colour, mask, 16, "bicubic")
+    whole = np.asarray(Image.fromarray(colour).resize((16, 16), Image.Resampling.BICUBIC))
+    assert np.array_equal(image, whole.transpose(2, 0, 1))
+    assert np.array_equal(bicubic_image(colour[..., 1], 16)[0], whole[..., 1])
+    painted = Image.fromarray((mask * 255).astype(np.uint8))
+    assert np.array_equal(grey_mask, np.asarray(painted.resize((16, 16), Image.Resampling.BICUBIC)))
+    assert len(np.unique(grey_mask)) > 2, "the mask stays grey"
+
+
+def test_the_default_rule_is_the_area_average() -> None:
+    rng = np.random.default_rng(5)
+    grey, mask = rng.integers(0, 256, (33, 50), dtype=np.uint8), rng.random((33, 50)) < 0.3
+    image, fraction = shrink(grey, mask, 16, "area")
+    assert np.array_equal(image, shrink_image(grey, 16)) and np.array_equal(fraction, shrink_mask(mask, 16))
+    assert not np.array_equal(image, bicubic_image(grey, 16))
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(np.bool_, st.tuples(st.integers(16, 40), st.integers(16, 40))))
+def test_a_bicubic_mask_cut_at_128_is_its_grey_cut_at_one_half(mask: npt.NDArray[np.bool_]) -> None:
+    shrunk = bicubic_mask(mask, 16)
+    assert np.array_equal(shrunk >= 128, shrunk / 255 > 0.5)
+    assert np.array_equal(shrunk >= 128, (torch.from_numpy(shrunk).float() / 255 > 0.5).numpy())
+    # Overshoot is cut off, not wrapped round: what is bird all over stays 255.
+    assert (bicubic_mask(np.ones_like(mask), 16) == 255).all() and (bicubic_mask(np.zeros_like(mask), 16) == 0).all()
+
+
+def test_the_name_of_a_rule_says_what_its_bits_depend_on() -> None:
+    import PIL
+
+    assert rule_name("area") == "area-1"
+    assert rule_name("bicubic") == f"bicubic-1-pillow-{PIL.__version__}"

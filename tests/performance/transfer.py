@@ -20,8 +20,9 @@ import torch
 from benchbird import metrics
 from benchbird.backend import apply_protocol
 from benchbird.batches import ResidentSplit
+from benchbird.cache_folder import cache_folder
 from benchbird.data import birdsound, embedded
-from benchbird.data.cache import PreparedSplit, cache_folder, prepare_splits
+from benchbird.data.cache import PreparedSplit, prepare_splits
 from benchbird.data.synthetic import GENERATOR_VERSION
 from benchbird.environment import capture_environment, describe_machine
 from benchbird.errors import DataError

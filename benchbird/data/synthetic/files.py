@@ -148,8 +148,6 @@ def _manifest_row(sample: SyntheticSample, split: str) -> dict[str, str]:
         "split": SPLIT_FOLDERS[split],
         "recording": sample.recording_id,
         "mask_fraction": f"{sample.mask.mean():.4f}",
-        "sample_rate": str(sample.sample_rate),
-        "seconds": f"{len(sample.noisy) / sample.sample_rate:.2f}",
         **sample.attributes,
     }
 

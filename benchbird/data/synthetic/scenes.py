@@ -38,8 +38,8 @@ class SyntheticSample:
         clean: float32 (n,), the voice alone at its level in `noisy`, without its echo, which belongs to the
             rest; zeros where there is no bird.
         sample_rate: in Hz.
-        attributes: `voice`, `noise`, `distractor`, `snr_db`, `clipped`, `codec_hz`, `channel`; all text,
-            empty where it does not apply.
+        attributes: `voice`, `noise`, `distractor`, `snr_db`, `clipped`, `codec_hz`, `channel`, `sample_rate`
+            in Hz, `seconds`; all text, empty where it does not apply.
     """
 
     sample_id: str
@@ -194,5 +194,7 @@ def synthesize(options: SyntheticOptions, split: str, index: int) -> SyntheticSa
             "clipped": "yes" if clipped else "no",
             "codec_hz": f"{place.codec_hz:.0f}" if place.codec_hz is not None else "",
             "channel": identity.channel,
+            "sample_rate": str(options.sample_rate),
+            "seconds": f"{samples / options.sample_rate:.2f}",
         },
     )
