@@ -48,10 +48,15 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def write_json_durably(path: Path, value: object) -> None:
-    """`write_durably` for a JSON document: two spaces of indent, keys as given, no NaN."""
+    """`write_durably` for a JSON document, as `json_bytes` spells it."""
+    write_durably(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """A JSON document in UTF-8: two spaces of indent, keys as given, no NaN, a newline at the end."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # A half surrogate (a file name that isn't UTF-8) has no bytes; its backslash form is JSON's own escape.
-    write_durably(path, (text + "\n").encode(errors="backslashreplace"))
+    return (text + "\n").encode(errors="backslashreplace")
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,52 +17,50 @@ from benchbird import metrics
 from benchbird.backend import autocast
 from benchbird.batches import ResidentSplit
 from benchbird.data.prepared import PreparedSplit
-from benchbird.durable import write_durably
 from benchbird.errors import Diverged, ProtocolViolation
+from benchbird.predictions import SplitCounts
 from benchbird.protocol import Protocol
-from benchbird.records import Counts, Scores
+from benchbird.records import Scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Prediction:
     """What a model said of one split, image by image in the order of their names.
 
     Attributes:
-        sample_ids: N names.
-        recording_ids: N names.
-        counts: int64 `(N, 4)`, TP, FP, FN, TN at protocol size.
-        native_counts: int64 `(N, 4)` at native size.
+        counts: TP, FP, FN, TN at protocol size and at native size.
         histogram: int64 `(N, 2, 64)`, logits of pixels without and with bird (`metrics.logit_histogram`).
-        packed: uint8 `(N, ⌈S·S/8⌉)`, the prediction at protocol size, one bit a pixel, rows first.
+        predicted: uint8 `(N, ⌈S·S/8⌉)`, the prediction at protocol size, one bit a pixel, rows first.
+        reference: the same of the masks.
     """
 
-    sample_ids: tuple[str, ...]
-    recording_ids: tuple[str, ...]
-    counts: npt.NDArray[np.int64]
-    native_counts: npt.NDArray[np.int64]
+    counts: SplitCounts
     histogram: npt.NDArray[np.int64]
-    packed: npt.NDArray[np.uint8]
+    predicted: npt.NDArray[np.uint8]
+    reference: npt.NDArray[np.uint8]
 
     def scores(self) -> Scores:
-        """Every score of this prediction."""
-        return metrics.scores(self.counts, self.native_counts)
+        """Every score of this prediction that counts alone tell."""
+        return metrics.scores(self.counts.protocol, self.counts.native)
 
 
-def validate(model: nn.Module, split: ResidentSplit, protocol: Protocol) -> Counts:
-    """Pooled counts at protocol size, with one synchronisation of the device.
+def validate(model: nn.Module, split: ResidentSplit, protocol: Protocol) -> npt.NDArray[np.int64]:
+    """Counts of each image at protocol size, int64 `(N, 4)`, with one synchronisation of the device.
 
     Raises:
         Diverged: a logit is not a finite number.
         ProtocolViolation: the model's output breaks the contract.
     """
-    summed = torch.zeros(4, dtype=torch.int64, device=split.device)
+    counts = []
     finite = torch.ones((), dtype=torch.bool, device=split.device)
     for index, logits in _predict(model, split, protocol):
-        summed += metrics.pixel_counts(logits, split.references(index), protocol.logit_threshold).sum(0)
+        counts.append(metrics.pixel_counts(logits, split.references(index), protocol.logit_threshold))
         finite &= torch.isfinite(logits).all()
-    if not bool(finite):
+    # One array for both, so that the device is waited for once: counts, then whether all was finite.
+    found = torch.cat([*(one.flatten() for one in counts), finite.to(torch.int64)[None]]).cpu().numpy()
+    if not found[-1]:
         raise Diverged("the model's logits on the validation split are not all finite numbers")
-    return metrics.total(summed.cpu().numpy())
+    return found[:-1].reshape(-1, 4)
 
 
 def predict_split(model: nn.Module, split: PreparedSplit, protocol: Protocol, device: torch.device) -> Prediction:
@@ -75,57 +71,28 @@ def predict_split(model: nn.Module, split: PreparedSplit, protocol: Protocol, de
         ProtocolViolation: the model's output breaks the contract.
     """
     resident = ResidentSplit(split, protocol, device)
-    counts, native, histograms, packed = [], [], [], []
+    counts, native, histograms, predictions, references = [], [], [], [], []
     for index, logits in _predict(model, resident, protocol):
         if not bool(torch.isfinite(logits).all()):
             raise Diverged(f"the model's logits on the {split.name} split are not all finite numbers")
         reference = resident.references(index)
         counts.append(metrics.pixel_counts(logits, reference, protocol.logit_threshold).cpu())
         histograms.append(metrics.logit_histogram(logits, reference).cpu())
-        predicted = (logits > protocol.logit_threshold).flatten(1).cpu().numpy()
-        packed.append(np.packbits(predicted, axis=1))
+        predictions.append(_packed(logits > protocol.logit_threshold))
+        references.append(_packed(reference))
         for position, one in zip(index.tolist(), logits, strict=True):
             native.append(_native_counts(one, split.native_mask(position), protocol.logit_threshold))
     return Prediction(
-        sample_ids=split.sample_ids,
-        recording_ids=split.recording_ids,
-        counts=torch.cat(counts).numpy(),
-        native_counts=torch.cat(native).numpy(),
+        counts=SplitCounts(protocol=torch.cat(counts).numpy(), native=torch.cat(native).numpy()),
         histogram=torch.cat(histograms).numpy(),
-        packed=np.concatenate(packed),
+        predicted=np.concatenate(predictions),
+        reference=np.concatenate(references),
     )
 
 
-def write_predictions(path: Path, test: Prediction, val: Prediction) -> None:
-    """Write the compact predictions file: test in full, validation without its pixels.
-
-    A compressed numpy archive of plain arrays (no pickle): `sample_ids`, `recording_ids`, `counts`,
-    `native_counts`, `histogram`, `packed`, `borders`, and `val_counts`, `val_native_counts`,
-    `val_histogram` for choosing a threshold later.
-    """
-    import io
-
-    stream = io.BytesIO()
-    np.savez_compressed(
-        stream,
-        sample_ids=np.array(test.sample_ids, dtype=np.str_),
-        recording_ids=np.array(test.recording_ids, dtype=np.str_),
-        counts=test.counts,
-        native_counts=test.native_counts,
-        histogram=test.histogram.astype(np.uint32),
-        packed=test.packed,
-        borders=metrics.histogram_borders(),
-        val_counts=val.counts,
-        val_native_counts=val.native_counts,
-        val_histogram=val.histogram.astype(np.uint32),
-    )
-    write_durably(path, stream.getvalue())
-
-
-def read_predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a predictions file, by name."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+def _packed(pixels: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """Bool `(B, 1, S, S)` as uint8 `(B, ⌈S·S/8⌉)`."""
+    return np.packbits(pixels.flatten(1).cpu().numpy(), axis=1)
 
 
 def check_logits(logits: object, images: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 BATCH_MEAN_SIZE = 16
 """Images in a batch of `iou_batch_mean`."""
 
+TWO_CLASS_BATCH_SIZE = 8
+"""Images in a batch of `miou_two_class_batch_mean`."""
+
 HISTOGRAM_BINS = 64
 HISTOGRAM_STEP = 0.25
 """Logit bins are (a, b]; 0 is a border, so that `logit > 0` can be read off; the outer bins are open."""
@@ -103,8 +106,9 @@ def scores(counts: CountArray, native_counts: CountArray) -> Scores:
         "iou_pooled": iou(pooled),
         "iou_native": iou(total(native_counts)),
         "iou_image_mean": _image_mean(counts[~empty]),
-        "iou_batch_mean": _batch_mean(counts, BATCH_MEAN_SIZE),
+        "iou_batch_mean": batch_mean_iou(counts),
         "miou_two_class": _two_class(pooled),
+        "miou_two_class_batch_mean": _two_class_batch_mean(counts, TWO_CLASS_BATCH_SIZE),
         "dice": _ratio(2 * pooled.tp, 2 * pooled.tp + pooled.fp + pooled.fn),
         "precision": _ratio(pooled.tp, pooled.tp + pooled.fp),
         "recall": _ratio(pooled.tp, pooled.tp + pooled.fn),
@@ -125,6 +129,7 @@ _WHY_UNDEFINED = {
     "iou_image_mean": "no image has bird in its mask",
     "iou_batch_mean": "there is no image",
     "miou_two_class": "one of the two classes occurs nowhere",
+    "miou_two_class_batch_mean": "there is no image",
     "dice": _NOTHING,
     "precision": "no pixel was predicted as bird",
     "recall": "no pixel is bird in the masks",
@@ -142,12 +147,28 @@ def _image_mean(counts: CountArray) -> float | None:
     return float(np.mean(counts[:, 0] / counts[:, :3].sum(1)))
 
 
-def _batch_mean(counts: CountArray, size: int) -> float | None:
-    batches = [total(counts[start : start + size]) for start in range(0, len(counts), size)]
+def batch_mean_iou(counts: CountArray, size: int = BATCH_MEAN_SIZE) -> float | None:
+    """Mean of the pooled IoU of consecutive batches, `(N, 4)` counts in name order; None without images."""
+    batches = _batches(counts, size)
     return float(np.mean([iou(batch) or 0.0 for batch in batches])) if batches else None
+
+
+def _batches(counts: CountArray, size: int) -> list[Counts]:
+    return [total(counts[start : start + size]) for start in range(0, len(counts), size)]
+
+
+def _two_class_batch_mean(counts: CountArray, size: int) -> float | None:
+    # A class that occurs nowhere in a batch counts 0, as in scikit-learn.
+    means = [((iou(batch) or 0.0) + (iou(_background(batch)) or 0.0)) / 2 for batch in _batches(counts, size)]
+    return float(np.mean(means)) if means else None
+
+
+def _background(counts: Counts) -> Counts:
+    """The same pixels with the two classes exchanged."""
+    return Counts(tp=counts.tn, fp=counts.fn, fn=counts.fp, tn=counts.tp)
 
 
 def _two_class(pooled: Counts) -> float | None:
     foreground = iou(pooled)
-    background = iou(Counts(pooled.tn, pooled.fn, pooled.fp, pooled.tp))
+    background = iou(_background(pooled))
     return None if foreground is None or background is None else (foreground + background) / 2

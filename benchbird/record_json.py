@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from benchbird.durable import json_bytes
 from benchbird.errors import ResultsError
 from benchbird.plain_text import plain_text
 from benchbird.protocol import canonical_digest, study_digest
@@ -35,11 +37,20 @@ def json_value(value: object) -> Any:
     return value
 
 
+SEAL = "seal"
+"""The key under which a record's file holds a digest of each of its other fields."""
+
+
 def record_to_json(record: TrialRecord) -> dict[str, Any]:
-    """The record as JSON values, as `read_record` takes them back."""
+    """The record as JSON values with its seal, as `parse_record` takes them back."""
     document = json_value(record)
     assert isinstance(document, dict)
-    return document
+    return {**document, SEAL: {name: canonical_digest(value) for name, value in document.items()}}
+
+
+def record_bytes(record: TrialRecord) -> bytes:
+    """The one spelling of a record's file, byte for byte."""
+    return json_bytes(record_to_json(record))
 
 
 def parse_record(content: bytes) -> TrialRecord:
@@ -66,13 +77,35 @@ def parse_record(content: bytes) -> TrialRecord:
     except RecursionError as error:
         raise ValueError("nested too deeply to be a record") from error
     _check_schema(raw)
+    broken = _broken_seals(raw)
+    document = {name: value for name, value in raw.items() if name != SEAL}
     try:
-        record = _adapter().validate_json(b"[" + content + b"]")[0]
+        record = _adapter().validate_json(json.dumps([document]))[0]
     except ValidationError as error:
         raise ValueError(_describe_faults(error)) from error
-    if faults := list(_inconsistencies(record)):
+    if faults := [*broken, *_inconsistencies(record)]:
         raise ValueError("; ".join(faults))
     return record
+
+
+def _broken_seals(raw: Mapping[str, Any]) -> list[str]:
+    """The fields that are no longer as the record's writer left them."""
+    seal = raw.get(SEAL)
+    if not isinstance(seal, dict):
+        return [f"{SEAL}: missing, so nothing tells whether the record is as it was written"]
+    fields = [name for name in raw if name != SEAL]
+    altered = [name for name in fields if seal.get(name) != _digest(raw[name])]
+    faults = [f"{plain_text(name, 80)}: altered since the record was written" for name in altered]
+    if left := [plain_text(name, 80) for name in seal if name not in raw]:
+        faults.append(f"{', '.join(left)}: sealed, but no longer there")
+    return faults
+
+
+def _digest(value: object) -> str | None:
+    try:
+        return canonical_digest(value)
+    except (ValueError, RecursionError):
+        return None
 
 
 @lru_cache(maxsize=1)
@@ -101,9 +134,14 @@ def _check_schema(raw: object) -> None:
     schema = raw.get("schema")
     if isinstance(schema, bool) or not isinstance(schema, int) or schema < 1:
         raise ValueError("schema: no schema number, so this is no trial record")
+    if schema < SCHEMA_VERSION:
+        raise ValueError(
+            f"written by an older benchbird (schema {schema}, this one reads {SCHEMA_VERSION}): it lacks what "
+            "intervals and checks need; run the benchmark again"
+        )
     if schema > SCHEMA_VERSION:
         raise ValueError(
-            f"written by a newer benchbird (schema {schema}, this one reads up to {SCHEMA_VERSION}); "
+            f"written by a newer benchbird (schema {schema}, this one reads {SCHEMA_VERSION}); "
             "update benchbird to read it"
         )
 
@@ -147,15 +185,23 @@ def _inconsistencies(record: TrialRecord) -> Iterator[str]:
     if (record.status == "done") != (record.scores is not None and record.timing is not None):
         expected = "scores and timing" if record.status == "done" else "no scores and timing"
         yield f"status: {record.status}, expected {expected}"
-    if record.scores is not None:
-        yield from _score_faults("scores.val", record.scores.val)
-        yield from _score_faults("scores.test", record.scores.test)
+    for name, scores in (("scores", record.scores), ("last_epoch", record.last_epoch)):
+        if scores is not None:
+            yield from _score_faults(f"{name}.val", scores.val)
+            yield from _score_faults(f"{name}.test", scores.test)
+    for name, sha256 in record.files.items():
+        if not _is_plain_name(name) or re.fullmatch("[0-9a-f]{64}", sha256) is None:
+            yield f"files: found {name[:80]!r}: {sha256[:70]!r}, expected a file's name and its SHA-256"
+    for key in ("predictions_file", "weights_file"):
+        if getattr(record, key) is not None and getattr(record, key) not in record.files:
+            yield f"{key}: found no SHA-256 of it in files"
     if record.timing is not None and any(value < 0 for value in _numbers(json_value(record.timing))):
         yield "timing: found a negative number"
     if _moment(record.started_at) is None:
         yield f"started_at: found {record.started_at[:40]!r}, expected an ISO 8601 time with its offset"
-    if min(record.seed, record.attempts, record.duration_s) < 0 or (record.best_epoch or 0) < 0:
-        yield "seed, best_epoch, attempts, duration_s: found a negative number"
+    counted = (record.seed, record.initialisation_seed, record.attempts, record.duration_s, record.best_epoch or 0)
+    if min(counted) < 0:
+        yield "seed, initialisation_seed, best_epoch, attempts, duration_s: found a negative number"
     if not record.segmenter.label.strip():
         yield "segmenter.label: empty"
 

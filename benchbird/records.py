@@ -1,7 +1,7 @@
-"""The frozen values that a trial leaves and a leaderboard is made of, and the schema's number.
+"""The frozen values that a trial leaves, and the schema's number.
 
 Owns names, units and meaning. It neither reads nor writes files (`results.py`), nor computes scores
-(`metrics.py`) or ranks (`leaderboard.py`).
+(`metrics.py`). What a leaderboard is made of is in `standings.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["done", "diverged", "failed", "timeout", "out_of_memory", "protocol_violation"]
 """How an ended trial ended. An interrupted trial has no record."""
@@ -41,6 +41,7 @@ class Scores:
         iou_image_mean: mean of TP/(TP+FP+FN) over the images whose reference has any bird.
         iou_batch_mean: mean of pooled IoU over consecutive batches of 16 in name order.
         miou_two_class: mean of pooled foreground IoU and pooled background IoU.
+        miou_two_class_batch_mean: mean of `miou_two_class` over consecutive batches of 8 in name order.
         dice: 2ΣTP / Σ(2TP+FP+FN), pooled; equals F1 on pixels.
         precision: ΣTP / Σ(TP+FP), pooled.
         recall: ΣTP / Σ(TP+FN), pooled.
@@ -55,6 +56,7 @@ class Scores:
     iou_image_mean: float | None
     iou_batch_mean: float | None
     miou_two_class: float | None
+    miou_two_class_batch_mean: float | None
     dice: float | None
     precision: float | None
     recall: float | None
@@ -169,6 +171,21 @@ class SegmenterIdentity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Which part of a cross-validation a study is.
+
+    Attributes:
+        number: of this fold, counted from 1; 0 for all of them pooled.
+        of: folds in all.
+        pool_digest: the same for every fold of one cross-validation, and for no other.
+    """
+
+    number: int
+    of: int
+    pool_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSummary:
     """The data of a study.
 
@@ -183,6 +200,7 @@ class DataSummary:
         leaks_allowed: recordings that straddle splits, let through by `data.allow_leaks`.
         ceiling_iou_native: `iou_native` on test of an oracle that holds the exact mask, shrunk to
             protocol size, cut at one half and enlarged again.
+        fold: of a cross-validation, or None.
     """
 
     name: str
@@ -194,6 +212,7 @@ class DataSummary:
     n_recordings_test: int
     leaks_allowed: int
     ceiling_iou_native: float | None
+    fold: Fold | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +233,8 @@ class TrialRecord:
         reason: one sentence, empty for `done`.
         segmenter: which segmenter.
         seed: of this trial.
+        initialisation_seed: what the weights were drawn from; another than `seed` only in a noise budget,
+            and such a record is never ranked.
         benchmark: name of the benchmark.
         profile: name of the profile, `full` for none.
         study: the study's digest.
@@ -221,8 +242,10 @@ class TrialRecord:
         data: see `DataSummary`.
         best_epoch: the selected epoch, counted from 1; None without gradients or without an end.
         scores: of the selected weights, None unless done.
+        last_epoch: scores of the last epoch's weights; None without gradients.
         predictions_file: relative to the record's folder, or None.
         weights_file: relative to the record's folder, or None.
+        files: name → SHA-256 of every file that the trial left beside its record.
         timing: None unless done.
         environment: where it ran.
         started_at: UTC, ISO 8601.
@@ -235,6 +258,7 @@ class TrialRecord:
     reason: str
     segmenter: SegmenterIdentity
     seed: int
+    initialisation_seed: int
     benchmark: str
     profile: str
     study: str
@@ -242,119 +266,12 @@ class TrialRecord:
     data: DataSummary
     best_epoch: int | None
     scores: SplitScores | None
+    last_epoch: SplitScores | None
     predictions_file: str | None
     weights_file: str | None
+    files: Mapping[str, str]
     timing: Timing | None
     environment: Environment
     started_at: str
     duration_s: float
     attempts: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A score over seeds: mean, standard deviation (n − 1; None for one seed) and number of seeds."""
-
-    mean: float | None
-    sd: float | None
-    n: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One ranked segmenter; scores in [0, 1] over its finished seeds, speeds as medians over them.
-
-    Attributes:
-        rank: counted from 1; equal scores share it.
-        label: its name in the leaderboard.
-        segmenter: the spec's name.
-        trial_hash: the eight hex digits in the names of its trials' folders.
-        options: those that differ from the plugin's defaults.
-        pretraining: `none` where there is none.
-        seeds: of the finished trials, ascending.
-        iou_pooled: on test, like the three that follow.
-        iou_native: see `Scores`.
-        iou_image_mean: see `Scores`.
-        dice: see `Scores`.
-        val_iou_pooled: on validation, where the weights were selected: not a result.
-        train_images_per_s: see `Timing`; this and what follows was measured on `machine`.
-        inference_images_per_s: at the leaderboard's `inference_batch_size`.
-        latency_p50_ms: median time of one image, in milliseconds.
-        parameters: number of parameters.
-        gflop: see `Timing`.
-        machine: one of the leaderboard's `machines`. Speeds of two machines are never compared.
-    """
-
-    rank: int
-    label: str
-    segmenter: str
-    trial_hash: str
-    options: Mapping[str, Any]
-    pretraining: str
-    seeds: tuple[int, ...]
-    iou_pooled: Estimate
-    iou_native: Estimate
-    iou_image_mean: Estimate
-    dice: Estimate
-    val_iou_pooled: Estimate
-    train_images_per_s: float | None
-    inference_images_per_s: float | None
-    latency_p50_ms: float | None
-    parameters: int | None
-    gflop: float | None
-    machine: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class FailedTrial:
-    """A trial that ended without a score."""
-
-    label: str
-    seed: int
-    status: Status
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leaderboard:
-    """A ranking of one study, derived from its records.
-
-    Attributes:
-        benchmark: its name.
-        profile: profile name(s) of the records.
-        dataset: name of the data set.
-        study: digest.
-        protocol_digest: digest of the protocol.
-        data_digest: digest of the data.
-        protocol: as in the records.
-        n_train: samples of the training split.
-        n_val: samples of the validation split.
-        n_test: samples of the test split.
-        n_recordings_test: recordings in the test split.
-        leaks_allowed: recordings in more than one split.
-        ceiling_iou_native: see `DataSummary`.
-        inference_batch_size: batch size of the rows' `inference_images_per_s`.
-        machines: descriptions of the machines, most frequent first.
-        rows: best first.
-        failed: trials without a score.
-        superseded: trials left out because a newer version of their label exists.
-    """
-
-    benchmark: str
-    profile: str
-    dataset: str
-    study: str
-    protocol_digest: str
-    data_digest: str
-    protocol: Mapping[str, Any]
-    n_train: int
-    n_val: int
-    n_test: int
-    n_recordings_test: int
-    leaks_allowed: int
-    ceiling_iou_native: float | None
-    inference_batch_size: int
-    machines: tuple[str, ...]
-    rows: tuple[Row, ...]
-    failed: tuple[FailedTrial, ...]
-    superseded: int

@@ -6,7 +6,6 @@ execution; what a set of records means is for `leaderboard.py`.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -14,17 +13,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbird.durable import make_folder, write_json_durably
+from benchbird.durable import make_folder, write_durably
 from benchbird.errors import ResultsError
 from benchbird.protocol import canonical_digest
-from benchbird.record_json import json_value, parse_record, record_to_json
+from benchbird.record_json import json_value, parse_record, record_bytes
 from benchbird.records import SegmenterIdentity, TrialRecord
 
 RECORD_FILE = "record.json"
 """Its presence means that the trial has ended."""
 
+CURVE_FILE = "curve.jsonl"
+"""One line an epoch, of a trial with gradients."""
+
+LOG_FILE = "log.txt"
+"""What a trial's process printed."""
+
 PUBLISHED_FOLDER = "published"
 """Directly below a results root: records kept for others to see, which are no results of one's own."""
+
+NOISE_FOLDER = "noise"
+"""Directly below a study: trials of a noise budget, which are never ranked."""
 
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_DEPTH = 12
@@ -36,10 +44,17 @@ _UNSAFE_IN_NAME = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 
 @dataclass(frozen=True)
 class FoundRecord:
-    """A record and the file it was read from."""
+    """A record and the file it was read from.
+
+    Attributes:
+        path: of the file; of pooled folds, where the file would be.
+        record: what is in it; of pooled folds, what they say together.
+        folds: the records that were pooled, empty for an ordinary trial.
+    """
 
     path: Path
     record: TrialRecord
+    folds: tuple[FoundRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,13 +124,13 @@ def add_record(folder: Path, record: TrialRecord, *, replace: bool = False) -> P
     path = folder / RECORD_FILE
     if not replace and path.exists():
         raise ResultsError(f"{path}: the trial has ended already; its record is left as it is")
-    document = record_to_json(record)
     try:
-        parse_record(json.dumps(document, allow_nan=False).encode())
+        content = record_bytes(record)
+        parse_record(content)
     except (ValueError, TypeError) as error:
         raise ResultsError(f"{path}: not written, since it could not be read back: {error}") from error
     make_folder(folder)
-    write_json_durably(path, document)
+    write_durably(path, content)
     return path
 
 
@@ -163,8 +178,8 @@ def read_record(path: Path) -> TrialRecord:
 def find_records(folder: Path) -> RecordScan:
     """All records below `folder` (root, benchmark, study, segmenter or trial), by path.
 
-    `published` directly below `folder` is left out. Symbolic links below `folder` are not followed. A record
-    that vanishes while we look is no fault.
+    `published` directly below `folder` is left out, and so is any folder `noise` below it. Symbolic links below
+    `folder` are not followed. A record that vanishes while we look is no fault.
     """
     found: list[FoundRecord] = []
     faults: list[RecordFault] = []
@@ -197,6 +212,9 @@ def _trial_folders(folder: Path, faults: list[RecordFault]) -> Iterator[tuple[Pa
         path = Path(current)
         if path == folder and PUBLISHED_FOLDER in subfolders:
             subfolders.remove(PUBLISHED_FOLDER)
+        # At any depth, since `folder` may be a root, a benchmark or a study; no other folder can be called so.
+        if NOISE_FOLDER in subfolders:
+            subfolders.remove(NOISE_FOLDER)
         if len(path.parts) - len(folder.parts) >= MAX_DEPTH:
             subfolders.clear()
         if RECORD_FILE in files:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import jaccard_score
 from torch import nn
 
-from benchbird import metrics
 from benchbird.batches import ResidentSplit
 from benchbird.errors import Diverged
-from benchbird.evaluation import predict_split, read_predictions, validate, write_predictions
+from benchbird.evaluation import predict_split, validate
 from benchbird.protocol import Protocol
 from tests.split_factory import memory_split
 
@@ -33,27 +30,22 @@ def logits_of(network: nn.Module, images: np.ndarray) -> torch.Tensor:
     return result
 
 
-def test_saved_predictions_give_the_scores_of_an_independent_computation(tmp_path: Path) -> None:
+def test_predictions_give_the_scores_of_an_independent_computation() -> None:
     split = memory_split("test", 19)
-    protocol = Protocol(image_size=16, batch_size=4)
     network = model()
-    prediction = predict_split(network, split, protocol, CPU)
-    write_predictions(tmp_path / "predictions.npz", prediction, prediction)
-    saved = read_predictions(tmp_path / "predictions.npz")
+    prediction = predict_split(network, split, Protocol(image_size=16, batch_size=4), CPU)
 
-    predicted = np.unpackbits(saved["packed"], axis=1, count=256).astype(bool)
+    predicted = np.unpackbits(prediction.predicted, axis=1, count=256).astype(bool)
     logits = logits_of(network, split.images)
     assert np.array_equal(predicted, (logits > 0).flatten(1).numpy())
     actual = (split.masks >= 128).reshape(19, -1)
-    scores = metrics.scores(saved["counts"], saved["native_counts"])
+    assert np.array_equal(np.unpackbits(prediction.reference, axis=1, count=256).astype(bool), actual)
+    scores = prediction.scores()
     assert scores.iou_pooled == pytest.approx(jaccard_score(actual.ravel(), predicted.ravel()), abs=1e-12)
     native = nn.functional.interpolate(logits, size=(32, 32), mode="bilinear", align_corners=False) > 0
     natives = np.stack([split.native_mask(i) for i in range(19)])
     assert scores.iou_native == pytest.approx(jaccard_score(natives.ravel(), native.flatten().numpy()), abs=1e-12)
-    assert saved["sample_ids"].tolist() == list(split.sample_ids)
-    assert saved["recording_ids"].tolist() == list(split.recording_ids)
-    assert saved["histogram"].sum() == 19 * 256
-    assert prediction.scores() == scores
+    assert prediction.histogram.sum() == 19 * 256
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16, 64])
@@ -61,17 +53,19 @@ def test_scores_do_not_depend_on_the_batch_size(batch_size: int) -> None:
     split = memory_split("test", 19)
     reference = predict_split(model(), split, Protocol(image_size=16, batch_size=5), CPU)
     other = predict_split(model(), split, Protocol(image_size=16, batch_size=batch_size), CPU)
-    assert np.array_equal(reference.counts, other.counts)
-    assert np.array_equal(reference.native_counts, other.native_counts)
-    assert np.array_equal(reference.packed, other.packed)
+    assert np.array_equal(reference.counts.protocol, other.counts.protocol)
+    assert np.array_equal(reference.counts.native, other.counts.native)
+    assert np.array_equal(reference.histogram, other.histogram)
+    assert np.array_equal(reference.predicted, other.predicted)
 
 
-def test_validation_sums_the_same_counts_and_leaves_the_mode_alone() -> None:
+def test_validation_counts_the_same_pixels_image_by_image_and_leaves_the_mode_alone() -> None:
     split = memory_split("val", 9)
     protocol = Protocol(image_size=16, batch_size=4)
     network = model().train()
-    expected = metrics.total(predict_split(network, split, protocol, CPU).counts)
-    assert validate(network, ResidentSplit(split, protocol, CPU), protocol) == expected
+    counts = validate(network, ResidentSplit(split, protocol, CPU), protocol)
+    assert counts.dtype == np.int64 and counts.shape == (9, 4)
+    assert np.array_equal(counts, predict_split(network, split, protocol, CPU).counts.protocol)
     assert network.training
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchbird.errors import DataError, Diverged, PluginError, ProtocolViolation
-from benchbird.trial import _status_of, describe_error, without_paths
+from benchbird.reasons import describe_error, status_of, without_paths
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def raised(error: BaseException) -> BaseException:
 
 def test_an_error_is_told_with_type_message_and_place() -> None:
     said = describe_error(raised(ValueError("bad shape")))
-    assert said.startswith("ValueError: bad shape (test_trial_reasons.py:")
+    assert said.startswith("ValueError: bad shape (test_reasons.py:")
 
 
 def test_the_deepest_line_is_told() -> None:
@@ -90,7 +90,7 @@ def test_the_deepest_line_is_told() -> None:
         torch.zeros(1).reshape(2)
         pytest.fail("reshaped")
     except RuntimeError as error:
-        assert "(test_trial_reasons.py:" in describe_error(error)
+        assert "(test_reasons.py:" in describe_error(error)
     try:
         Path("/srv/no/such/folder").read_text()
         pytest.fail("read")
@@ -137,11 +137,11 @@ def test_an_error_that_cannot_describe_itself() -> None:
     ],
 )
 def test_the_status_of_an_error(error: BaseException, status: str) -> None:
-    assert _status_of(error) == status
+    assert status_of(error) == status
 
 
 def test_the_cpus_own_way_to_run_out_of_memory() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
-    assert _status_of(caught.value) == "out_of_memory"
+    assert status_of(caught.value) == "out_of_memory"
     assert os.sep not in describe_error(caught.value)

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import shutil
@@ -10,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchbird.errors import ResultsError
-from benchbird.record_json import parse_record, record_to_json
+from benchbird.protocol import canonical_digest
+from benchbird.record_json import SEAL, json_value, parse_record, record_bytes
 from benchbird.records import SCHEMA_VERSION
 from benchbird.results import (
     MAX_RECORD_BYTES,
@@ -106,8 +108,17 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "t").exists()
 
 
+def _sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with seals that fit, as someone would make them who means to deceive."""
+    seal = {}
+    for name, value in document.items():
+        with contextlib.suppress(ValueError, RecursionError):  # NaN has no canonical form
+            seal[name] = canonical_digest(value)
+    return {**document, SEAL: seal}
+
+
 def _document(**changes: Any) -> dict[str, Any]:
-    return {**record_to_json(make_record()), **changes}
+    return {**json_value(make_record()), **changes}
 
 
 def _nested(path: str, value: object) -> dict[str, Any]:
@@ -159,7 +170,7 @@ def _nested(path: str, value: object) -> dict[str, Any]:
 )
 def test_a_wrong_record_is_one_clear_error(tmp_path: Path, document: object, reason: str) -> None:
     path = tmp_path / "record.json"
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(_sealed(document) if isinstance(document, dict) else document))
     with pytest.raises(ResultsError, match=reason) as caught:
         read_record(path)
     assert str(caught.value).startswith(str(path))
@@ -179,7 +190,7 @@ def test_a_wrong_record_is_one_clear_error(tmp_path: Path, document: object, rea
         (b'{"schema": 1, "seed": ' + b"9" * 5000 + b"}", "beyond"),
         (b'{"schema": 1, "schema": 1}', "twice"),
         (b"[" * 100_000, "nested"),
-        (b'{"schema": 1, "x": ' + b"[" * 900 + b"]" * 900 + b"}", "JSON|record"),
+        (b'{"schema": 2, "x": ' + b"[" * 900 + b"]" * 900 + b"}", "JSON|record|seal"),
         (b" " * (MAX_RECORD_BYTES + 1), "more than"),
         (b"\x80\x04\x95pickle", "not UTF-8"),
     ],
@@ -199,8 +210,29 @@ def test_a_key_from_outside_cannot_paint_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in str(caught.value)
 
 
+def test_a_record_without_its_seal_or_with_a_broken_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(_document()))
+    with pytest.raises(ResultsError, match="seal: missing"):
+        read_record(path)
+    whole = _sealed(_document())
+    path.write_text(json.dumps({**whole, "duration_s": 60.5}))
+    with pytest.raises(ResultsError, match="duration_s: altered since the record was written"):
+        read_record(path)
+    del whole["duration_s"]
+    path.write_text(json.dumps(whole))
+    with pytest.raises(ResultsError, match="duration_s"):
+        read_record(path)
+
+
+def test_an_older_record_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text(json.dumps(_document(schema=1)))
+    with pytest.raises(ResultsError, match=r"older benchbird .*run the benchmark again"):
+        read_record(tmp_path / "record.json")
+
+
 def test_every_truncation_is_detected(tmp_path: Path) -> None:
-    content = json.dumps(_document()).encode()
+    content = record_bytes(make_record())
     for length in range(0, len(content), 37):
         with pytest.raises(ValueError):
             parse_record(content[:length])
@@ -296,7 +328,7 @@ def test_any_record_survives_the_round_trip(
 ) -> None:
     segmenter = make_segmenter(label, name="net", options=options)
     record = make_record(segmenter, seed=seed, iou=iou, status="done" if done else "failed", reason=reason)
-    assert parse_record(json.dumps(record_to_json(record)).encode()) == record
+    assert parse_record(record_bytes(record)) == record
     assert read_record(add_record(tmp_path, record, replace=True)) == record
 
 
@@ -309,7 +341,7 @@ def _places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str |
     return [path, *(place for key, item in items for place in _places(item, (*path, key)))]
 
 
-PLACES = [place for place in _places(record_to_json(make_record())) if place]
+PLACES = [place for place in _places(json_value(make_record())) if place]
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -322,7 +354,7 @@ JSON_VALUES = st.recursive(
 def test_a_mutated_record_is_read_or_refused_never_a_crash(
     place: tuple[str | int, ...], value: object, remove: bool
 ) -> None:
-    document: Any = json.loads(json.dumps(record_to_json(make_record())))
+    document: Any = json.loads(record_bytes(make_record()))
     parent = document
     for key in place[:-1]:
         parent = parent[key]
@@ -336,13 +368,13 @@ def test_a_mutated_record_is_read_or_refused_never_a_crash(
         assert "\n" not in str(error)
         assert str(error)
     else:
-        assert parse_record(json.dumps(record_to_json(record)).encode()) == record
+        assert parse_record(record_bytes(record)) == record
 
 
 @settings(QUICK, max_examples=400)
 @given(position=st.integers(0, 10_000), byte=st.integers(0, 255), cut=st.booleans())
 def test_mutated_bytes_are_read_or_refused(position: int, byte: int, cut: bool) -> None:
-    content = bytearray(json.dumps(record_to_json(make_record())).encode())
+    content = bytearray(record_bytes(make_record()))
     position %= len(content)
     content[position] = byte
     try:
