@@ -21,7 +21,11 @@ from benchbird.errors import BenchbirdError, Interrupted
 COMMANDS = {
     "run": "Train, test and time every segmenter of a benchmark, then rank them.",
     "leaderboard": "Print the leaderboard of results on disk.",
+    "scores": "Print every score: by definition, stratum, recording or threshold.",
     "publish": "Write a leaderboard into a Markdown or LaTeX file, between markers.",
+    "verify": "Check results: every file's hash, every score from its predictions.",
+    "compare": "Tell whether two results differ beyond the noise.",
+    "noise": "Measure how much a segmenter's score moves with the seed alone.",
     "list": "List segmenters, data sets or plugins.",
     "data": "Check a data set, or write the embedded one as files.",
 }

@@ -20,9 +20,9 @@ from benchbird import backend, timing, training
 from benchbird.contract import SegmenterSpec
 from benchbird.environment import capture_environment
 from benchbird.protocol import Protocol
+from benchbird.reasons import describe_error
 from benchbird.records import SegmenterIdentity
 from benchbird.registry import SEGMENTERS, load_registry
-from benchbird.trial import describe_error
 
 SMALL_BATCH = 2
 NATIVE_IMAGE_S = 0.02

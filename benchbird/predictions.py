@@ -159,7 +159,7 @@ def read_predictions(path: Path) -> Predictions:
         predictions = _from_arrays(arrays)
     except KeyError as error:
         raise ResultsError(f"{path}: {error.args[0]}: not there, so this is no whole predictions file") from error
-    except (ValueError, TypeError, OverflowError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ResultsError(f"{path}: {error}") from error
     if faults := list(contradictions(predictions)):
         raise ResultsError(f"{path}: {'; '.join(faults)}")
@@ -258,7 +258,10 @@ def _shaped(arrays: Mapping[str, npt.NDArray[Any]], name: str, kinds: str, shape
 
 
 def _attributes(text: str) -> dict[str, str]:
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"attributes: no JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError("attributes: found something else than a mapping")
     return {str(key): str(value) for key, value in found.items()}

@@ -17,12 +17,14 @@ from benchbird.data.cache import PreparedData, prepare_splits
 from benchbird.data.pairs import load_pair
 from benchbird.environment import available_cores
 from benchbird.errors import Interrupted
-from benchbird.estimate import ProbeRequest, Speed, probe
+from benchbird.estimate import ProbeRequest, Speed, probe, trial_seconds
 from benchbird.execution.local import Ending, run_in_child
 from benchbird.plan import Plan
+from benchbird.reasons import without_paths
 from benchbird.records import DataSummary, Environment, Status, TrialRecord
 from benchbird.registry import Registry
 from benchbird.results import RECORD_FILE, read_record
+from benchbird.training import steps_per_epoch
 from benchbird.trial import (
     LOG_FILE,
     TrialRequest,
@@ -31,7 +33,6 @@ from benchbird.trial import (
     read_attempt,
     reopen_trial,
     run_trial,
-    without_paths,
 )
 
 Observe = Callable[[Mapping[str, Any]], None]
@@ -72,6 +73,23 @@ def probe_speeds(
     return (environment[0] if environment else None), speeds, unusable
 
 
+def estimate_seconds(plan: Plan, speeds: Mapping[str, Speed]) -> float:
+    """Seconds that the trials which are left take, by a probe's speeds; those that have no speed are left out."""
+    steps = steps_per_epoch(len(plan.data.splits["train"]), plan.protocol)
+    return sum(
+        trial_seconds(
+            speeds[trial.segmenter.label],
+            plan.protocol,
+            epochs=plan.protocol.epochs - trial.epochs_done,
+            steps=steps,
+            n_val=len(plan.data.splits["val"]),
+            n_test=len(plan.data.splits["test"]),
+        )
+        for trial in plan.unended
+        if trial.segmenter.label in speeds
+    )
+
+
 def probe_preparation_s(plan: Plan) -> float:
     """Seconds that preparing the data will take, from one sample; 0 where that one can't be used."""
     sample = plan.data.splits["train"][0]
@@ -87,8 +105,10 @@ def prepare(plan: Plan, cache: Path) -> tuple[PreparedData, DataSummary]:
     Raises:
         DataError: lists every file that can't be used.
     """
-    prepared = prepare_splits(plan.data.splits, plan.protocol.image_size, cache, workers=available_cores())
-    data = plan.data
+    data, protocol = plan.data, plan.protocol
+    prepared = prepare_splits(
+        data.splits, protocol.image_size, cache, resize=protocol.resize, workers=available_cores()
+    )
     summary = DataSummary(
         name=data.dataset,
         digest=data.digest,
@@ -99,6 +119,7 @@ def prepare(plan: Plan, cache: Path) -> tuple[PreparedData, DataSummary]:
         n_recordings_test=data.n_recordings("test"),
         leaks_allowed=data.leaks,
         ceiling_iou_native=prepared.splits["test"].ceiling_iou,
+        fold=data.fold,
     )
     return prepared, summary
 
@@ -136,6 +157,7 @@ def run_trials(
                 seed=trial.seed,
                 device=device,
                 threads=threads,
+                initialisation_seed=trial.initialisation_seed,
             )
             record = _run_claimed(request, plan, environment, observe)
             if record is None:
@@ -152,7 +174,7 @@ def run_trials(
 
 def _run_claimed(request: TrialRequest, plan: Plan, environment: Environment, observe: Observe) -> TrialRecord | None:
     """Run one trial under a claim; None while another run works on it."""
-    place = {"label": request.segmenter.label, "seed": request.seed}
+    place = {"label": request.segmenter.label, "seed": request.seed, "folder": request.folder}
     held = claim(request.folder)
     if held is None:
         return None

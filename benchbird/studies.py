@@ -14,9 +14,11 @@ from pathlib import Path
 
 from benchbird.errors import ResultsError
 from benchbird.plain_text import plain_text
+from benchbird.pooling import pool
+from benchbird.protocol import study_digest
 from benchbird.record_json import started_moment
 from benchbird.records import TrialRecord
-from benchbird.results import RecordScan, find_records
+from benchbird.results import FoundRecord, RecordScan, find_records
 
 BENCHMARK_SUFFIXES = (".yaml", ".yml")
 
@@ -28,14 +30,19 @@ class Study:
     Attributes:
         digest: the study's.
         folder: where its trials lie.
-        records: by path.
+        found: its records with their files, by path.
         unended: its trials that have a folder and no record.
     """
 
     digest: str
     folder: Path
-    records: tuple[TrialRecord, ...]
+    found: tuple[FoundRecord, ...]
     unended: int
+
+    @property
+    def records(self) -> tuple[TrialRecord, ...]:
+        """Its records, by path."""
+        return tuple(one.record for one in self.found)
 
     @property
     def newest_start(self) -> datetime:
@@ -67,7 +74,7 @@ class StudyChoice:
     notices: tuple[str, ...]
 
 
-def select_study(target: Path, *, results: Path, digest: str | None = None) -> StudyChoice:
+def select_study(target: Path, *, results: Path, digest: str | None = None, option: str = "--digest") -> StudyChoice:
     """The study under `target` that `digest` begins, else the newest finished one.
 
     Args:
@@ -75,6 +82,7 @@ def select_study(target: Path, *, results: Path, digest: str | None = None) -> S
         results: the results root that a YAML's name is looked up in.
         digest: the first hex digits of a study's digest, or None. A study is finished when none of its
             trials' folders lacks a record; where none is, the newest is taken and said to be unfinished.
+        option: the option that `digest` comes from, for messages.
 
     Raises:
         ResultsError: nothing there, nothing readable there, or a digest that fits none or several studies.
@@ -86,16 +94,34 @@ def select_study(target: Path, *, results: Path, digest: str | None = None) -> S
     studies = _studies(scan)
     if not studies:
         raise ResultsError("\n".join([f"{folder}: no trial has ended here yet", *notices]))
-    fitting = _with_digest(studies, digest, folder)
+    fitting = _with_digest(studies, digest, folder, option)
     chosen = max(fitting, key=lambda study: (not study.unended, study.newest_start, str(study.folder)))
     others = [str(study) for study in studies if study is not chosen]
     if others:
-        notices.append(f"showing study {chosen.digest}; others in {plain_text(str(folder))} (--digest PREFIX):")
+        notices.append(f"showing study {chosen.digest}; others in {plain_text(str(folder))} ({option} PREFIX):")
         notices += [f"  {line}" for line in others]
     if chosen.unended:
         trials = "1 trial has" if chosen.unended == 1 else f"{chosen.unended} trials have"
         notices.append(f"study {chosen.digest} is unfinished: {trials} not ended")
     return StudyChoice(chosen, tuple(notices))
+
+
+def pooled_study(folder: Path, fold: Path) -> Study:
+    """The cross-validation below a benchmark's `folder` that the study in `fold` is one fold of.
+
+    Raises:
+        ResultsError: there is none, since a fold isn't complete.
+    """
+    records = find_records(fold).found
+    digests = {
+        study_digest(str(one.record.protocol["digest"]), one.record.data.fold.pool_digest)
+        for one in records
+        if one.record.data.fold is not None
+    }
+    for study in _studies(find_records(folder)):
+        if study.digest in digests:
+            return study
+    raise ResultsError(f"{folder}: no trial has ended in every fold, so the folds can't be pooled")
 
 
 def _folder_of(target: Path, results: Path) -> Path:
@@ -120,15 +146,36 @@ def _folder_of(target: Path, results: Path) -> Path:
 
 
 def _studies(scan: RecordScan) -> list[Study]:
-    """The studies of a scan, newest first."""
-    grouped: dict[tuple[Path, str], list[TrialRecord]] = defaultdict(list)
+    """The studies of a scan, newest first; the folds of a cross-validation are one, where all of them are there."""
+    grouped: dict[tuple[Path, str], list[FoundRecord]] = defaultdict(list)
+    folds: dict[tuple[Path, str], list[FoundRecord]] = defaultdict(list)
     for found in scan.found:
-        grouped[_ancestor(found.path, 3), found.record.study].append(found.record)
+        fold = found.record.data.fold
+        if fold is not None:
+            digest = study_digest(str(found.record.protocol["digest"]), fold.pool_digest)
+            folds[_ancestor(found.path, 4), digest].append(found)
+        else:
+            grouped[_ancestor(found.path, 3), found.record.study].append(found)
     unended = [_ancestor(folder, 2) for folder in scan.unended]
     studies = [
-        Study(digest, folder, tuple(records), unended.count(folder)) for (folder, digest), records in grouped.items()
+        Study(digest, folder, tuple(found), unended.count(folder)) for (folder, digest), found in grouped.items()
     ]
+    for (folder, digest), parts in folds.items():
+        studies += _cross_validation(folder, digest, parts, unended)
     return sorted(studies, key=lambda study: (study.newest_start, str(study.folder)), reverse=True)
+
+
+def _cross_validation(folder: Path, digest: str, found: Sequence[FoundRecord], unended: Sequence[Path]) -> list[Study]:
+    """The pooled study of folds that lie below `folder`; of a fold that stands alone, its own."""
+    studies = {_ancestor(one.path, 3) for one in found}
+    waiting = sum(unended.count(study) for study in studies)
+    pooled, incomplete = pool(found, folder)
+    if pooled:
+        return [Study(digest, folder, pooled, incomplete + waiting)]
+    return [
+        Study(study.name, study, tuple(one for one in found if _ancestor(one.path, 3) == study), unended.count(study))
+        for study in sorted(studies)
+    ]
 
 
 def _ancestor(path: Path, levels: int) -> Path:
@@ -138,7 +185,7 @@ def _ancestor(path: Path, levels: int) -> Path:
     return path
 
 
-def _with_digest(studies: Sequence[Study], digest: str | None, folder: Path) -> list[Study]:
+def _with_digest(studies: Sequence[Study], digest: str | None, folder: Path, option: str) -> list[Study]:
     if digest is None:
         return list(studies)
     fitting = [study for study in studies if study.digest.startswith(digest.lower())]
@@ -147,4 +194,4 @@ def _with_digest(studies: Sequence[Study], digest: str | None, folder: Path) -> 
         return fitting
     what = "fits several studies" if distinct else "fits no study"
     lines = "\n".join(f"  {study}" for study in (fitting or studies))
-    raise ResultsError(f"--digest {digest!r} {what} in {folder}; there are:\n{lines}")
+    raise ResultsError(f"{option} {digest!r} {what} in {folder}; there are:\n{lines}")

@@ -6,9 +6,7 @@ Writes only inside its own folder, the record last. Starting, watching and endin
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
 import shutil
 import time
 import traceback
@@ -24,13 +22,14 @@ from torch import nn
 from benchbird import backend, timing
 from benchbird.batches import ResidentSplit
 from benchbird.checkpoint import load_checkpoint, save_checkpoint, serialize
-from benchbird.contract import SegmenterSpec
-from benchbird.data.prepared import load_split
-from benchbird.durable import make_folder, write_durably, write_json_durably
+from benchbird.data.prepared import PreparedSplit, load_split
+from benchbird.durable import file_sha256, make_folder, write_durably, write_json_durably
 from benchbird.environment import capture_environment
-from benchbird.errors import Diverged, PluginError, ProtocolViolation
-from benchbird.evaluation import predict_split, write_predictions
+from benchbird.evaluation import Prediction, predict_split
+from benchbird.models import build_model, load_segmenter
+from benchbird.predictions import Predictions, write_predictions
 from benchbird.protocol import Protocol
+from benchbird.reasons import describe_error, status_of
 from benchbird.records import (
     SCHEMA_VERSION,
     DataSummary,
@@ -41,17 +40,18 @@ from benchbird.records import (
     Timing,
     TrialRecord,
 )
-from benchbird.registry import SEGMENTERS, load_registry
+from benchbird.results import CURVE_FILE as CURVE_FILE
+from benchbird.results import LOG_FILE as LOG_FILE
 from benchbird.results import RECORD_FILE, add_record
-from benchbird.seeding import derive_seed, seed_everything
 from benchbird.training import Training, clone_weights, compiled, start_training, train
 
 PREDICTIONS_FILE = "predictions.npz"
 WEIGHTS_FILE = "weights.safetensors"
-CURVE_FILE = "curve.jsonl"
+LASTING_FILES = (CURVE_FILE, PREDICTIONS_FILE, WEIGHTS_FILE)
+"""What a record vouches for by its SHA-256. The log isn't among them: it goes on after the record."""
+
 STATUS_FILE = "status.json"
 CHECKPOINT_FOLDER = "checkpoint"
-LOG_FILE = "log.txt"
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -73,6 +73,7 @@ class TrialRequest:
         seed: of the trial.
         device: torch device name.
         threads: for torch on the CPU; None leaves torch's choice.
+        initialisation_seed: what the weights are drawn from; None for `seed`, as in every ranked trial.
     """
 
     folder: Path
@@ -87,13 +88,20 @@ class TrialRequest:
     seed: int
     device: str
     threads: int | None
+    initialisation_seed: int | None = None
+
+    @property
+    def build_seed(self) -> int:
+        """What the weights are drawn from."""
+        return self.seed if self.initialisation_seed is None else self.initialisation_seed
 
     @property
     def identity(self) -> str:
         """Tells this trial's checkpoint from any other's."""
         segmenter = self.segmenter
         options = json.dumps(dict(segmenter.options), sort_keys=True)
-        return "/".join([self.study, segmenter.name, segmenter.source_sha256, options, str(self.seed)])
+        seeds = f"{self.seed}" if self.build_seed == self.seed else f"{self.seed}+{self.build_seed}"
+        return "/".join([self.study, segmenter.name, segmenter.source_sha256, options, seeds])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +119,7 @@ class Outcome:
 
     best_epoch: int | None
     scores: SplitScores
+    last_epoch: SplitScores | None
     timing: Timing
 
 
@@ -138,7 +147,7 @@ def run_trial(request: TrialRequest, report: Report) -> TrialRecord:
         raise
     except (Exception, SystemExit) as error:
         traceback.print_exc()
-        record = make_record(request, _status_of(error), describe_error(error), so_far())
+        record = make_record(request, status_of(error), describe_error(error), so_far())
     finish_trial(request.folder, record)
     return record
 
@@ -195,6 +204,7 @@ def make_record(
         reason=reason,
         segmenter=request.segmenter,
         seed=request.seed,
+        initialisation_seed=request.build_seed,
         benchmark=request.benchmark,
         profile=request.profile,
         study=request.study,
@@ -202,8 +212,10 @@ def make_record(
         data=request.data,
         best_epoch=outcome.best_epoch if outcome else None,
         scores=outcome.scores if outcome else None,
+        last_epoch=outcome.last_epoch if outcome else None,
         predictions_file=PREDICTIONS_FILE if outcome else None,
         weights_file=WEIGHTS_FILE if outcome else None,
+        files={name: file_sha256(request.folder / name) for name in LASTING_FILES if (request.folder / name).is_file()},
         timing=outcome.timing if outcome else None,
         environment=environment or capture_environment(torch.device(request.device)),
         started_at=attempt.started_at,
@@ -212,32 +224,11 @@ def make_record(
     )
 
 
-def load_segmenter(request: TrialRequest) -> SegmenterSpec:
-    """The segmenter of the request, from the very source whose hash the request carries.
-
-    Raises:
-        PluginError: it is gone, or its source changed since the run was planned.
-    """
-    name = request.segmenter.name
-    registry = load_registry(request.plugin_files, groups={SEGMENTERS})
-    if name not in registry.segmenters:
-        problems = "; ".join(registry.warnings) or "no plugin offers it any more"
-        raise PluginError(f"segmenter {name} can't be loaded: {problems}")
-    offer = registry.segmenters[name]
-    if offer.plugin.source_sha256 != request.segmenter.source_sha256:
-        raise PluginError(f"segmenter {name}: {offer.plugin.provenance} changed while the run was under way; run again")
-    return offer.spec
-
-
 def _execute(request: TrialRequest, report: Report, save_status: Callable[[], None]) -> Outcome:
     protocol, device = request.protocol, torch.device(request.device)
     flags = backend.apply_protocol(protocol, request.threads)
-    spec = load_segmenter(request)
-    seed_everything(derive_seed(request.seed, "build"))
-    model = spec.build(**request.segmenter.options)
-    if not isinstance(model, nn.Module):
-        raise ProtocolViolation(f"build returned {type(model).__name__}, expected a torch.nn.Module")
-    model = model.to(device)
+    spec = load_segmenter(request.segmenter, request.plugin_files)
+    model = build_model(spec, request.segmenter, request.build_seed).to(device)
     backend.check_flags(flags)
 
     training: Training | None = None
@@ -250,23 +241,73 @@ def _execute(request: TrialRequest, report: Report, save_status: Callable[[], No
         training = start_training(model, protocol)
         resumed_at = _resume(request, training)
         _train(request, training, flags, report, save_status)
-        model.load_state_dict(training.best_weights)
 
     report({"event": "testing"})
-    runnable = compiled(model, protocol)
-    val = predict_split(runnable, load_split(request.splits["val"]), protocol, device)
-    # The one and only reading of the test split: everything is decided by now.
-    test = predict_split(runnable, load_split(request.splits["test"]), protocol, device)
+    final = _predict_finally(request, model, training)
     backend.check_flags(flags)
     write_durably(request.folder / WEIGHTS_FILE, serialize(clone_weights(model)))
-    write_predictions(request.folder / PREDICTIONS_FILE, test, val)
+    write_predictions(request.folder / PREDICTIONS_FILE, final.predictions())
     report({"event": "timing"})
     measured = timing.measure(model, protocol, device, training.epochs[resumed_at:] if training else ())
     backend.check_flags(flags)
     return Outcome(
         best_epoch=training.best_epoch if training else None,
-        scores=SplitScores(val=val.scores(), test=test.scores()),
+        scores=SplitScores(val=final.val.scores(), test=final.test.scores()),
+        last_epoch=SplitScores(val=final.last_val.scores(), test=final.last_test.scores())
+        if final.last_val is not None and final.last_test is not None
+        else None,
         timing=measured,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FinalPredictions:
+    """What the selected weights say of `val` and `test`, and what those of the last epoch say."""
+
+    split: PreparedSplit
+    val: Prediction
+    test: Prediction
+    last_val: Prediction | None
+    last_test: Prediction | None
+
+    def predictions(self) -> Predictions:
+        """All of it, as the predictions file keeps it."""
+        return Predictions(
+            image_size=self.split.masks.shape[-1],
+            sample_ids=self.split.sample_ids,
+            recording_ids=self.split.recording_ids,
+            attributes=self.split.attributes,
+            test=self.test.counts,
+            val=self.val.counts,
+            last_test=self.last_test.counts if self.last_test is not None else None,
+            last_val=self.last_val.counts if self.last_val is not None else None,
+            histogram=self.test.histogram,
+            val_histogram=self.val.histogram,
+            predicted=self.test.predicted,
+            reference=self.test.reference,
+        )
+
+
+def _predict_finally(request: TrialRequest, model: nn.Module, training: Training | None) -> _FinalPredictions:
+    """The only reading of the test split, when everything is decided; `model` ends with the selected weights."""
+    val, test = (load_split(request.splits[name]) for name in ("val", "test"))
+    runnable = compiled(model, request.protocol)
+
+    def predict(split: PreparedSplit) -> Prediction:
+        return predict_split(runnable, split, request.protocol, torch.device(request.device))
+
+    last_val = last_test = None
+    if training is not None:
+        # Training left the last epoch's weights in the model: they are scored first, for comparison alone.
+        last_val, last_test = predict(val), predict(test)
+        model.load_state_dict(training.best_weights)
+    is_same = training is not None and training.best_epoch == len(training.epochs)
+    return _FinalPredictions(
+        split=test,
+        val=last_val if is_same and last_val is not None else predict(val),
+        test=last_test if is_same and last_test is not None else predict(test),
+        last_val=last_val,
+        last_test=last_test,
     )
 
 
@@ -328,55 +369,3 @@ def _write_curve(folder: Path, training: Training) -> None:
 
 def _write_status(folder: Path, status: str, attempt: Attempt) -> None:
     write_json_durably(folder / STATUS_FILE, {"status": status, **asdict(attempt)})
-
-
-_OUT_OF_MEMORY_SIGNS = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
-
-
-def _status_of(error: BaseException) -> Status:
-    if isinstance(error, Diverged):
-        return "diverged"
-    if isinstance(error, ProtocolViolation):
-        return "protocol_violation"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return "out_of_memory"
-    # The CPU's allocator and CUDA's libraries raise a plain RuntimeError.
-    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY_SIGNS):
-        return "out_of_memory"
-    return "failed"
-
-
-def describe_error(error: BaseException) -> str:
-    """One line that may be published: type, message without paths, and the deepest line of code."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    own = isinstance(error, Diverged | ProtocolViolation | PluginError)
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # a plugin's own exception may fail to describe itself
-        lines = []
-    message = without_paths(lines[0][:4096] if lines else "no message")
-    return message[:500] if own else f"{type(error).__name__}: {message[:500]}{place}"
-
-
-_DRIVE = r"(?:[A-Za-z]:)?"
-_NAME = r"[^\s\\/'\":;,()]+"
-_SOMEONES_HOME = re.compile(rf"(?<![\w.]){_DRIVE}(?:\\+|/)(?:(?:home|Users)(?:\\+|/){_NAME}|root(?![\w.-]))")
-_QUOTED_PATH = re.compile(rf"(['\"])(?:~|{_DRIVE})(?:\\+|/)[^'\"]*[\\/]([^'\"\\/]*)\1")
-_PATH = re.compile(
-    rf"(?<![\w./])(?:file://)?(?:~|{_DRIVE}(?:\\+|/){_NAME})(?:\\+|/)(?:{_NAME}(?:\\+|/))*((?:{_NAME})?)"
-)
-
-
-def without_paths(text: str) -> str:
-    """The text with every absolute path cut down to its last part: a record is meant to be published.
-
-    A home folder, whose last part would be a user's name, becomes `~`. Web addresses stay.
-    """
-    with contextlib.suppress(RuntimeError):  # where there is no telling the home
-        home = Path.home()
-        if home != Path(home.anchor):
-            text = text.replace(str(home), "~")
-    text = _SOMEONES_HOME.sub("~", text)
-    text = _QUOTED_PATH.sub(r"\1\2\1", text)  # a quoted path may hold spaces
-    return _PATH.sub(r"\1", text)

@@ -1,4 +1,4 @@
-"""`benchbird list segmenters|datasets|plugins`: what can be named in a benchmark."""
+"""`benchbird list segmenters|datasets|plugins|metrics`: what can be named in a benchmark or by --metric."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from benchbird.contract import DatasetSpec, Option, SegmenterSpec
     from benchbird.registry import Offer, Registry
 
-KINDS = ("segmenters", "datasets", "plugins")
+KINDS = ("segmenters", "datasets", "plugins", "metrics")
 
 
 @click.command("list", epilog="Example: benchbird list segmenters --plugin my_segmenter.py")
@@ -22,10 +22,10 @@ KINDS = ("segmenters", "datasets", "plugins")
               help="Also load this plugin file. Can be repeated.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def command(kind: str, plugins: Sequence[Path], as_json: bool) -> None:
-    """List what a benchmark can name: segmenters, data sets, or the plugins they come from."""
+    """List what can be named: segmenters, data sets, the plugins they come from, or scores to rank by."""
     from benchbird.registry import DATASETS, GROUPS, SEGMENTERS, load_registry
 
-    groups = {"segmenters": {SEGMENTERS}, "datasets": {DATASETS}, "plugins": set(GROUPS)}[kind]
+    groups = {"segmenters": {SEGMENTERS}, "datasets": {DATASETS}, "plugins": set(GROUPS), "metrics": set[str]()}[kind]
     registry = load_registry(plugins, groups=groups)
     rows = _rows(kind, registry)
     if as_json:
@@ -37,6 +37,8 @@ def command(kind: str, plugins: Sequence[Path], as_json: bool) -> None:
 
 
 def _rows(kind: str, registry: Registry) -> list[dict[str, Any]]:
+    if kind == "metrics":
+        return _metrics()
     if kind == "segmenters":
         return [_segmenter(offer) for offer in registry.segmenters.values()]
     if kind == "datasets":
@@ -46,6 +48,15 @@ def _rows(kind: str, registry: Registry) -> list[dict[str, Any]]:
          "from": plugin.origin, "source_sha256": plugin.source_sha256}
         for plugin in registry.plugins
     ]  # fmt: skip
+
+
+def _metrics() -> list[dict[str, Any]]:
+    from benchbird.definitions import DEFINITIONS
+
+    return [
+        {"name": one.name, "summary": one.meaning, "better": "higher" if one.higher_is_better else "lower"}
+        for one in DEFINITIONS.values()
+    ]
 
 
 def _segmenter(offer: Offer[SegmenterSpec]) -> dict[str, Any]:

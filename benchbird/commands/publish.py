@@ -30,9 +30,10 @@ def command(target: Path, document: Path, results: Path, digest: str | None, che
     Example: benchbird publish benchmarks/birdsound.yaml --to README.md
     """
     from benchbird.errors import ResultsError
-    from benchbird.leaderboard import rank
+    from benchbird.index import index_of
     from benchbird.plain_text import plain_text
     from benchbird.published import block_name, place_between_markers
+    from benchbird.ranking import rank_study
     from benchbird.registry import REPORTERS, load_registry
     from benchbird.reporters.rendering import find_reporter, render_leaderboard
     from benchbird.studies import select_study
@@ -41,9 +42,11 @@ def command(target: Path, document: Path, results: Path, digest: str | None, che
     registry = load_registry(groups=(REPORTERS,))
     offer = find_reporter(registry, reporter)
     choice = select_study(target, results=results, digest=digest)
-    for notice in (*map(plain_text, registry.warnings), *choice.notices):
+    with index_of(None) as index:
+        ranking = rank_study(choice.study.found, index)
+    leaderboard = ranking.leaderboard
+    for notice in (*map(plain_text, registry.warnings), *choice.notices, *ranking.notices):
         click.echo(notice, err=True)
-    leaderboard = rank(choice.study.records)
     name = block_name(leaderboard.benchmark, leaderboard.profile, leaderboard.dataset)
     before = _read(document)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,13 @@ from benchbird.errors import UsageError
 
 if TYPE_CHECKING:
     from benchbird.config.benchmark import BenchmarkConfig
-    from benchbird.estimate import Speed
     from benchbird.plan import Plan
+    from benchbird.ranking import Ranking
     from benchbird.records import Environment, TrialRecord
     from benchbird.registry import Registry
+    from benchbird.run_report import Outcome
+    from benchbird.sweep import Sweep
 
-CPU_PROFILE = "cpu"
 LONG_RUN_S = 30 * 60
 
 
@@ -35,6 +36,7 @@ class Settings:
     plugins: tuple[Path, ...]
     labels: tuple[str, ...]
     seeds: tuple[int, ...] | None
+    sweep: str | None
     device: str
     cache: Path | None
     retry_failed: bool
@@ -85,6 +87,11 @@ def _seeds(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
 @click.option("--only", "labels", multiple=True, metavar="LABEL", help="Only this segmenter. Can be repeated.")
 @click.option("--seeds", callback=_seeds, metavar="0,1,…", help="These seeds in place of the benchmark's.")
 @click.option(
+    "--sweep",
+    metavar="KEY=A,B,…",
+    help="Run once for each value of a key, such as data.sizes.train=50,100,250, and print the curve.",
+)
+@click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda", "mps"]),
     default="auto",
@@ -112,27 +119,100 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def run(settings: Settings) -> int:
-    """Carry out one run; the exit code."""
+    """Carry out one run, or one for each value of a sweep; the exit code."""
+    from benchbird.sweep import parse_sweep
+
+    if settings.sweep is None:
+        outcome = _run_benchmark(settings)
+        _show(settings, outcome)
+        return outcome.code
+    sweep = parse_sweep(settings.sweep)
+    outcomes = []
+    for value in sweep.values:
+        click.echo(f"sweep      {sweep.override(value)}", err=True)
+        overrides = (*settings.overrides, sweep.override(value))
+        outcomes.append(_run_benchmark(replace(settings, overrides=overrides)))
+    _show_sweep(settings, sweep, outcomes)
+    return max(outcome.code for outcome in outcomes)
+
+
+def _run_benchmark(settings: Settings) -> Outcome:
+    """Run a benchmark: its study, or one for each fold of its cross-validation, which are then pooled."""
+    from benchbird.cache_folder import cache_folder
+    from benchbird.config.choices import resolve
     from benchbird.execution.local import warm_up
+    from benchbird.plan import fold_numbers, with_fold
 
     config, plugin_files, registry, device = _decide(settings)
     if not settings.dry_run:
         warm_up()
+    cache = cache_folder(settings.cache)
+    _, dataset = resolve(
+        config,
+        {name: offer.spec for name, offer in registry.segmenters.items()},
+        {name: offer.spec for name, offer in registry.datasets.items()},
+    )
+    folds = fold_numbers(config, dataset, cache)
+    if not folds:
+        return _run_study(settings, config, plugin_files, registry, device)
+    outcomes = []
+    for number in folds:
+        outcomes.append(_run_study(settings, with_fold(config, number), plugin_files, registry, device))
+    return _pooled(settings, config.name, outcomes) if len(folds) > 1 else outcomes[0]
+
+
+def _run_study(
+    settings: Settings, config: BenchmarkConfig, plugin_files: tuple[Path, ...], registry: Registry, device: str
+) -> Outcome:
+    from benchbird.plan_summary import plan_document
+    from benchbird.run_report import Outcome
+
     plan, cache = _plan(settings, config, plugin_files, registry)
     threads = None
     environment, seconds = _announce(settings, plan, cache, device, threads)
+    document = plan_document(plan, seconds)
     if settings.dry_run:
-        if settings.as_json:
-            click.echo(json.dumps(_plan_document(plan, seconds), indent=2))
-        return 0
+        return Outcome(0, document, None, plan.study_folder)
     records = _carry_out(settings, plan, cache, registry, device, threads, environment)
-    _show_leaderboard(settings, plan, records)
-    return 0 if all(record.status == "done" for record in records) else 1
+    _test_further(plan, cache, device, threads)
+    del document["estimate_s"]
+    document["trials"] = [
+        {"label": record.segmenter.label, "seed": record.seed, "status": record.status, "reason": record.reason}
+        for record in records
+    ]
+    document["results"] = str(plan.study_folder)
+    code = 0 if all(record.status == "done" for record in records) else 1
+    return Outcome(code, document, _rank(settings, plan.study_folder, None), plan.study_folder)
+
+
+def _pooled(settings: Settings, name: str, outcomes: Sequence[Outcome]) -> Outcome:
+    """The folds of a cross-validation as one outcome."""
+    from benchbird.run_report import Outcome
+
+    folder = settings.results / name
+    document = {"benchmark": name, "folds": [outcome.document for outcome in outcomes], "results": str(folder)}
+    code = max(outcome.code for outcome in outcomes)
+    if settings.dry_run:
+        return Outcome(code, document, None, folder)
+    return Outcome(code, document, _rank(settings, folder, outcomes[-1].folder), folder)
+
+
+def _rank(settings: Settings, folder: Path, fold: Path | None) -> Ranking:
+    """The ranking of the study in `folder`, or of the cross-validation below it that `fold` belongs to."""
+    from benchbird.index import index_of
+    from benchbird.ranking import rank_study
+    from benchbird.results import find_records
+    from benchbird.studies import pooled_study
+
+    found = find_records(folder).found if fold is None else pooled_study(folder, fold).found
+    with index_of(settings.cache) as index:
+        return rank_study(found, index)
 
 
 def _decide(settings: Settings) -> tuple[BenchmarkConfig, tuple[Path, ...], Registry, str]:
     """Read and check everything that needs no data: file, profile, plugins, names, options, device."""
     from benchbird.config.benchmark import load_benchmark, only, with_seeds
+    from benchbird.plan_summary import CPU_PROFILE
     from benchbird.registry import DATASETS, OBSERVERS, REPORTERS, SEGMENTERS, load_registry
 
     config = load_benchmark(settings.benchmark, profile=settings.profile, overrides=settings.overrides)
@@ -162,8 +242,8 @@ def _device(name: str) -> str:
 def _plan(
     settings: Settings, config: BenchmarkConfig, plugin_files: Sequence[Path], registry: Registry
 ) -> tuple[Plan, Path]:
+    from benchbird.cache_folder import cache_folder
     from benchbird.config.choices import resolve
-    from benchbird.data.cache import cache_folder
     from benchbird.plan import find_data, make_plan
     from benchbird.runner import reopen_failed
 
@@ -186,11 +266,12 @@ def _announce(
     """Print the plan; the machine and the estimated seconds, where a probe was needed for them."""
     from benchbird.data.cache import folder_size_bytes, prepared_already
     from benchbird.environment import describe_machine
+    from benchbird.plan_summary import long_run_advice, plan_lines
     from benchbird.progress import duration
-    from benchbird.runner import probe_preparation_s, probe_speeds
+    from benchbird.runner import estimate_seconds, probe_preparation_s, probe_speeds
 
-    cached = prepared_already(plan.data.splits, plan.protocol.image_size, cache)
-    for line in _plan_lines(settings, plan, device):
+    cached = prepared_already(plan.data.splits, plan.protocol.image_size, cache, resize=plan.protocol.resize)
+    for line in plan_lines(plan, device, profile_was_chosen=settings.profile is not None):
         click.echo(line, err=True)
     state = "prepared data are there" if all(cached.values()) else "data will be prepared"
     click.echo(f"cache      {cache} ({folder_size_bytes(cache) / 1e6:.0f} MB): {state}", err=True)
@@ -200,90 +281,14 @@ def _announce(
     environment, speeds, unusable = probe_speeds(plan, device, threads)
     for label, reason in unusable.items():
         click.echo(f"warning    {label} will fail: {reason}", err=True)
-    seconds = _estimate(plan, speeds)
+    seconds = estimate_seconds(plan, speeds)
     if not all(cached.values()):
         seconds += probe_preparation_s(plan)
     machine = f" on {describe_machine(environment)}" if environment else ""
     click.echo(f"estimate   about {duration(seconds)}{machine}", err=True)
     if seconds > LONG_RUN_S:
-        click.echo(_long_run_advice(settings, plan), err=True)
+        click.echo(long_run_advice(plan), err=True)
     return environment, seconds
-
-
-def _plan_lines(settings: Settings, plan: Plan, device: str) -> list[str]:
-    from importlib.metadata import version
-
-    config, data, protocol = plan.config, plan.data, plan.protocol
-    chosen = ""
-    if settings.profile is None and config.profile == CPU_PROFILE:
-        chosen = " (taken because there is no GPU; --profile full runs the whole protocol)"
-    sizes = ", ".join(f"{len(samples)} {name}" for name, samples in data.splits.items())
-    states = {state: sum(trial.state == state for trial in plan.trials) for state in ("ended", "started")}
-    resumed = [f"{trial.segmenter.label} seed {trial.seed} after epoch {trial.epochs_done}"
-               for trial in plan.trials if trial.state == "started"]  # fmt: skip
-    trials = f"{_count(len(plan.segmenters), 'segmenter')} × {_count(len(config.seeds), 'seed')} = {len(plan.trials)}"
-    lines = [
-        f"benchbird {version('benchbird')}: benchmark {config.name}, profile {config.profile}{chosen}",
-        f"study      {plan.study} (protocol {protocol.digest}, data {data.digest})",
-        f"data       {data.dataset}: {sizes} images, {data.n_recordings('test')} test recordings",
-        *(f"notice     {notice}" for notice in data.notices),
-        f"trials     {trials}: {states['ended']} ended, {len(plan.unended)} to run on {device}",
-        *([f"resuming   {'; '.join(resumed)}"] if resumed else []),
-        f"training   {protocol.epochs} epochs, {plan.steps} steps of {protocol.batch_size} images at "
-        f"{protocol.image_size}×{protocol.image_size}, {protocol.optimizer.name} lr {protocol.optimizer.lr:g}, "
-        f"{protocol.precision}",
-        f"results    {plan.study_folder}",
-    ]
-    failed = [trial for trial in plan.trials if trial.record is not None and trial.record.status != "done"]
-    if failed:
-        lines.append(f"notice     {len(failed)} ended trials are not done; --retry-failed runs them again")
-    return lines
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _estimate(plan: Plan, speeds: Mapping[str, Speed]) -> float:
-    from benchbird.estimate import trial_seconds
-    from benchbird.training import steps_per_epoch
-
-    steps = steps_per_epoch(len(plan.data.splits["train"]), plan.protocol)
-    return sum(
-        trial_seconds(
-            speeds[trial.segmenter.label],
-            plan.protocol,
-            epochs=plan.protocol.epochs - trial.epochs_done,
-            steps=steps,
-            n_val=len(plan.data.splits["val"]),
-            n_test=len(plan.data.splits["test"]),
-        )
-        for trial in plan.unended
-        if trial.segmenter.label in speeds
-    )
-
-
-def _long_run_advice(settings: Settings, plan: Plan) -> str:
-    advice = "notice     that is more than 30 minutes; it can be stopped at any time and goes on where it was"
-    if CPU_PROFILE in plan.config.profile_names and plan.config.profile != CPU_PROFILE:
-        command = f"benchbird run {settings.benchmark} --profile {CPU_PROFILE}"
-        advice += f". The small profile takes minutes:\n           {command}"
-    return advice
-
-
-def _plan_document(plan: Plan, seconds: float | None) -> dict[str, Any]:
-    return {
-        "benchmark": plan.config.name,
-        "profile": plan.config.profile,
-        "study": plan.study,
-        "protocol": {**plan.protocol.as_dict(), "digest": plan.protocol.digest},
-        "data": {"name": plan.data.dataset, "digest": plan.data.digest,
-                 **{f"n_{name}": len(samples) for name, samples in plan.data.splits.items()}},
-        "steps": plan.steps,
-        "trials": [{"label": trial.segmenter.label, "seed": trial.seed, "state": trial.state,
-                    "epochs_done": trial.epochs_done} for trial in plan.trials],
-        "estimate_s": seconds,
-    }  # fmt: skip
 
 
 def _carry_out(
@@ -314,28 +319,61 @@ def _carry_out(
         progress.close()
 
 
-def _show_leaderboard(settings: Settings, plan: Plan, records: Sequence[TrialRecord]) -> None:
-    """Print what `benchbird leaderboard` would print of this study, and where the rest is."""
-    from benchbird.leaderboard import rank
-    from benchbird.registry import REPORTERS, load_registry
-    from benchbird.reporters.rendering import find_reporter, render_leaderboard
+def _test_further(plan: Plan, cache: Path, device: str, threads: int | None) -> None:
+    """Score the trained models on `data.also_test`, where that isn't done yet, and say what couldn't be."""
+    from benchbird.further_tests import run_further_tests
+    from benchbird.plan import find_also_test
     from benchbird.results import find_records
 
-    in_study = [found.record for found in find_records(plan.study_folder).found]
-    registry = load_registry(groups={REPORTERS})
-    if settings.as_json:
-        document = _plan_document(plan, None)
-        del document["estimate_s"]
-        document["trials"] = [
-            {"label": record.segmenter.label, "seed": record.seed, "status": record.status,
-             "reason": record.reason} for record in records
-        ]  # fmt: skip
-        document["results"] = str(plan.study_folder)
-        offer = find_reporter(registry, "json")
-        document["leaderboard"] = json.loads(render_leaderboard(offer, rank(in_study)))
-        click.echo(json.dumps(document, indent=2))
+    if not plan.config.data.also_test:
         return
+
+    def observe(event: Mapping[str, Any]) -> None:
+        click.echo(
+            f"[{event['number']}/{event['of']}] {event['label']} seed {event['seed']} on {event['test']}", err=True
+        )
+
+    problems = run_further_tests(
+        find_records(plan.study_folder).found,
+        find_also_test(plan.config, cache),
+        plan.protocol,
+        plugin_files=plan.plugin_files,
+        cache=cache,
+        device=device,
+        threads=threads,
+        observe=observe,
+    )
+    for problem in problems:
+        click.echo(f"warning    not scored: {problem}", err=True)
+
+
+def _show(settings: Settings, outcome: Outcome) -> None:
+    """Print what `benchbird leaderboard` would print of this study, and where the rest is."""
+    from benchbird.run_report import outcome_document, outcome_text
+
+    if settings.as_json:
+        click.echo(json.dumps(outcome_document(outcome), indent=2))
+    elif outcome.ranking is not None:
+        _tell_notices([outcome])
+        click.echo(outcome_text(outcome), nl=False)
+        click.echo(f"\nrecords, weights and predictions: {outcome.folder}", err=True)
+        click.echo(f"every score: benchbird scores {outcome.folder}", err=True)
+        click.echo(f"into a document: benchbird publish {outcome.folder} --to README.md", err=True)
+
+
+def _show_sweep(settings: Settings, sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
+    """Print the leaderboards of a sweep and the curve that they make."""
+    from benchbird.run_report import sweep_document, sweep_text
+
+    if settings.as_json:
+        click.echo(json.dumps(sweep_document(sweep, outcomes), indent=2))
+    elif not settings.dry_run:
+        _tell_notices(outcomes)
+        click.echo(sweep_text(sweep, outcomes), nl=False)
+
+
+def _tell_notices(outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        for notice in outcome.ranking.notices if outcome.ranking is not None else ():
+            click.echo(f"notice     {notice}", err=True)
     sys.stderr.flush()
-    click.echo(render_leaderboard(find_reporter(registry, "markdown"), rank(in_study)), nl=False)
-    click.echo(f"\nrecords, weights and predictions: {plan.study_folder}", err=True)
-    click.echo(f"into a document: benchbird publish {plan.study_folder} --to README.md", err=True)

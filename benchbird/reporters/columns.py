@@ -9,10 +9,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchbird.definitions import DEFINITIONS
 from benchbird.plain_text import plain_text
-from benchbird.records import Estimate, Leaderboard, Row
+from benchbird.standings import Estimate, Leaderboard, Row
+from benchbird.verdict import MOST_FOR_ALL_PAIRS
 
 MISSING = "–"
+NOT_ABOVE_FLOOR = "†"
 _LABEL_LIMIT = 60
 _OPTIONS_LIMIT = 80
 _REASON_LIMIT = 300
@@ -30,21 +33,47 @@ class Column:
 
 def columns(leaderboard: Leaderboard) -> tuple[Column, ...]:
     """The columns in their order; headings are short, `notes` says what they mean."""
+    return (*_standing_columns(leaderboard), *_score_columns(leaderboard), *_cost_columns(leaderboard))
 
+
+def _standing_columns(leaderboard: Leaderboard) -> list[Column]:
+    shown = [Column("#", lambda row: MISSING if leaderboard.unranked else str(row.rank))]
+    if any(row.letters for row in leaderboard.rows) and not leaderboard.unranked:
+        if len(leaderboard.rows) > MOST_FOR_ALL_PAIRS:
+            shown.append(Column("ranks", ranks_text))
+        shown.append(Column("group", lambda row: row.letters or MISSING, is_number=False))
+    return [
+        *shown,
+        Column("segmenter", lambda row: shown_name(row.label) + floor_mark(row), is_number=False),
+        Column("options", options_text, is_number=False),
+        Column("pretrained", lambda row: shown_name(row.pretraining), is_number=False),
+    ]
+
+
+def _score_columns(leaderboard: Leaderboard) -> list[Column]:
+    title = DEFINITIONS[leaderboard.metric].title
+    columns = [
+        Column(title, lambda row: headline_text(row.score)),
+        Column("95 %", lambda row: interval_text(row.score)),
+        Column("n", lambda row: str(row.score.n)),
+    ]
+    if leaderboard.metric != "iou_pooled":
+        columns.append(Column("IoU pooled", lambda row: score_text(row.iou_pooled.mean)))
+    return [
+        *columns,
+        Column("native", lambda row: score_text(row.iou_native.mean)),
+        Column("image", lambda row: score_text(row.iou_image_mean.mean)),
+        Column("tuned", lambda row: score_text(row.iou_val_threshold.mean)),
+        Column("last", lambda row: score_text(row.last_iou_pooled.mean)),
+        Column("selected on", lambda row: score_text(row.val_iou_pooled.mean)),
+    ]
+
+
+def _cost_columns(leaderboard: Leaderboard) -> list[Column]:
     def speed(value: float | None, row: Row) -> str:
         return speed_text(value) + machine_mark(leaderboard, row.machine) if value is not None else MISSING
 
-    return (
-        Column("#", lambda row: str(row.rank)),
-        Column("segmenter", lambda row: shown_name(row.label), is_number=False),
-        Column("options", options_text, is_number=False),
-        Column("pretrained", lambda row: shown_name(row.pretraining), is_number=False),
-        Column("IoU pooled", lambda row: headline_text(row.iou_pooled)),
-        Column("n", lambda row: str(row.iou_pooled.n)),
-        Column("native", lambda row: score_text(row.iou_native.mean)),
-        Column("image", lambda row: score_text(row.iou_image_mean.mean)),
-        Column("Dice", lambda row: score_text(row.dice.mean)),
-        Column("selected on", lambda row: score_text(row.val_iou_pooled.mean)),
+    return [
         Column("train/s", lambda row: speed(row.train_images_per_s, row)),
         Column(
             f"infer/s b{leaderboard.inference_batch_size}",
@@ -53,7 +82,7 @@ def columns(leaderboard: Leaderboard) -> tuple[Column, ...]:
         Column("p50 ms", lambda row: speed(row.latency_p50_ms, row)),
         Column("Mparam", lambda row: size_text(row.parameters, 1e6)),
         Column("GFLOP", lambda row: size_text(row.gflop, 1)),
-    )
+    ]
 
 
 def cells(leaderboard: Leaderboard) -> tuple[list[str], list[list[str]]]:
@@ -74,6 +103,26 @@ def headline_text(estimate: Estimate) -> str:
     if estimate.sd is None:
         return f"{estimate.mean:.3f} (1 seed)"
     return f"{estimate.mean:.3f} ± {estimate.sd:.3f}"
+
+
+def interval_text(estimate: Estimate) -> str:
+    """`0.641–0.705`; with a mark where it covers less than seeds and recordings."""
+    if estimate.low is None or estimate.high is None:
+        return MISSING
+    mark = {"recordings": "ʳ", "seeds": "ˢ"}.get(estimate.covers, "")
+    return f"{estimate.low:.3f}–{estimate.high:.3f}{mark}"
+
+
+def ranks_text(row: Row) -> str:
+    """`2–4`: the ranks that the comparisons leave open."""
+    if row.rank_low is None or row.rank_high is None:
+        return MISSING
+    return str(row.rank_low) if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
+
+
+def floor_mark(row: Row) -> str:
+    """What a network carries that doesn't beat every floor."""
+    return f" {NOT_ABOVE_FLOOR}" if row.is_above_floor is False else ""
 
 
 def score_text(value: float | None) -> str:
@@ -117,6 +166,8 @@ def headline(leaderboard: Leaderboard) -> tuple[str, str]:
     counts = f"{_count(len(leaderboard.rows), 'segmenter')}, {_count(done, 'trial')} done"
     if leaderboard.failed:
         counts += f", {len(leaderboard.failed)} failed"
+    if leaderboard.detectable_difference is not None:
+        counts += f"; minimum detectable difference {100 * leaderboard.detectable_difference:.1f} points"
     profile = plain_text(leaderboard.profile, _LABEL_LIMIT)
     return shown_name(leaderboard.benchmark), f"profile {profile}: {counts}."
 
@@ -130,9 +181,15 @@ def facts(leaderboard: Leaderboard) -> list[str]:
             f": resolution ceiling {leaderboard.ceiling_iou_native:.3f} "
             "(IoU native that the exact mask would reach at this size)"
         )
+    folds = (
+        f" Pooled over the {leaderboard.folds} folds of a cross-validation, whose training sets overlap: intervals are "
+        "somewhat too short."
+        if leaderboard.folds
+        else ""
+    )
     sentences = [
         f"Data {shown_name(leaderboard.dataset)}: {leaderboard.n_train} train, {leaderboard.n_val} val, "
-        f"{leaderboard.n_test} test images ({_count(leaderboard.n_recordings_test, 'test recording')}).",
+        f"{leaderboard.n_test} test images ({_count(leaderboard.n_recordings_test, 'test recording')}).{folds}",
         f"Study {leaderboard.study}. {resolution}.",
     ]
     if leaderboard.leaks_allowed:
@@ -150,6 +207,11 @@ def facts(leaderboard: Leaderboard) -> list[str]:
         )
         sentences.append(f"Machines: {listed}.")
     return sentences
+
+
+def verdict_lines(leaderboard: Leaderboard) -> list[str]:
+    """The verdict, a sentence each; empty where there is nothing to say."""
+    return [plain_text(sentence, 600) for sentence in leaderboard.verdict]
 
 
 def failures(leaderboard: Leaderboard) -> list[tuple[str, str]]:
@@ -175,18 +237,42 @@ def _because(reason: str) -> str:
 def notes(leaderboard: Leaderboard) -> list[str]:
     """What the columns mean, and what isn't in the table."""
     several = len(leaderboard.machines) > 1
+    definition = DEFINITIONS[leaderboard.metric]
     lines = [
-        "IoU pooled: ΣTP / Σ(TP+FP+FN) over all pixels of the test images, mean ± sd (n − 1) over n seeds. "
-        "native: the same at the images' own size. image: mean over the images with bird. Dice: pooled.",
-        "selected on: validation IoU pooled of the weights, which were chosen by it, so it is no result.",
+        f"{definition.title}: {definition.meaning.rstrip('.')}; mean ± sd (n − 1) over n seeds."
+        + ("" if definition.higher_is_better else " Lower is better."),
+        *_interval_notes(leaderboard),
+        "native: IoU pooled at the images' own size. image: mean over the images with bird. tuned: IoU "
+        "pooled at the threshold that is best on validation. last: of the last epoch's weights. selected on: "
+        "validation IoU pooled of the weights, which were chosen by it, so it is no result.",
         f"Speeds: images/s in training and in inference at batch {leaderboard.inference_batch_size}, latency "
         "in ms at batch 1, medians over seeds; "
         + ("the raised figure names the machine, " if several else "")
         + "compare them on one machine only. "
         "Mparam: million parameters. GFLOP: of one image, forward.",
     ]
+    if any(row.is_above_floor is False for row in leaderboard.rows):
+        lines.insert(2, f"{NOT_ABOVE_FLOOR}: not above the floor, so nothing shows that it has learnt anything.")
     if leaderboard.superseded:
         lines.append(f"Not shown: {_count(leaderboard.superseded, 'trial')} of older versions of these segmenters.")
+    return lines
+
+
+def _interval_notes(leaderboard: Leaderboard) -> list[str]:
+    covers = {row.score.covers for row in leaderboard.rows if row.score.low is not None}
+    reasons = sorted({row.score.reason for row in leaderboard.rows if row.score.low is None and row.score.reason})
+    parts = []
+    if "seeds and recordings" in covers:
+        parts.append("interval over new seeds and new test recordings, from a crossed design.")
+    if "recordings" in covers:
+        parts.append("ʳ: over new test recordings alone, for these weights.")
+    if "seeds" in covers:
+        parts.append("ˢ: over new seeds alone, on these recordings.")
+    if reasons:
+        parts.append(f"No interval: {'; '.join(plain_text(reason, 200).rstrip('.') for reason in reasons)}.")
+    lines = [f"95 %: {' '.join(parts)}"] if parts else []
+    if any(row.letters for row in leaderboard.rows) and not leaderboard.unranked:
+        lines.append("group: segmenters that share a letter are not separable (paired, 0.05 after Holm).")
     return lines
 
 

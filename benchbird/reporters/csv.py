@@ -12,12 +12,21 @@ from typing import Any
 
 from benchbird.contract import ReporterSpec, hookimpl
 from benchbird.plain_text import plain_text
-from benchbird.records import Estimate, Leaderboard, Row
+from benchbird.standings import Estimate, Leaderboard, Row
 
 BENCHBIRD_API = 1
 
 _FORMULA_STARTS = tuple("=+-@＝＋－＠\t\r")
-_ESTIMATES = ("iou_pooled", "iou_native", "iou_image_mean", "dice", "val_iou_pooled")
+_ESTIMATES = (
+    "score",
+    "iou_pooled",
+    "iou_native",
+    "iou_image_mean",
+    "dice",
+    "iou_val_threshold",
+    "last_iou_pooled",
+    "val_iou_pooled",
+)
 
 
 def render(leaderboard: Leaderboard) -> str:
@@ -45,10 +54,15 @@ def render(leaderboard: Leaderboard) -> str:
 
 
 def _columns() -> tuple[str, ...]:
-    estimates = [f"{name}{part}" for name in _ESTIMATES for part in ("", "_sd")]
+    estimates = [f"{name}{part}" for name in _ESTIMATES for part in ("", "_sd", "_low", "_high")]
     return (
         *(
             "rank",
+            "rank_low",
+            "rank_high",
+            "letters",
+            "is_above_floor",
+            "metric",
             "label",
             "segmenter",
             "trial_hash",
@@ -69,12 +83,19 @@ def _ranked(row: Row, leaderboard: Leaderboard) -> dict[str, Any]:
     line: dict[str, Any] = {key: getattr(row, key, None) for key in _columns()}
     for name in _ESTIMATES:
         estimate: Estimate = getattr(row, name)
-        line |= {name: estimate.mean, f"{name}_sd": estimate.sd}
+        line |= {
+            name: estimate.mean,
+            f"{name}_sd": estimate.sd,
+            f"{name}_low": estimate.low,
+            f"{name}_high": estimate.high,
+        }
     return line | {
         "options": json.dumps(dict(row.options), sort_keys=True, ensure_ascii=False),
+        "metric": leaderboard.metric,
+        "rank": None if leaderboard.unranked else row.rank,
         "status": "done",
         "seeds": " ".join(map(str, row.seeds)),
-        "n": row.iou_pooled.n,
+        "n": row.score.n,
         "inference_batch_size": leaderboard.inference_batch_size,
     }
 

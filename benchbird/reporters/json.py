@@ -8,7 +8,8 @@ from typing import Any
 from benchbird.contract import ReporterSpec, hookimpl
 from benchbird.plain_text import plain_text
 from benchbird.record_json import json_value
-from benchbird.records import SCHEMA_VERSION, Leaderboard
+from benchbird.records import SCHEMA_VERSION
+from benchbird.standings import Leaderboard
 
 BENCHBIRD_API = 1
 

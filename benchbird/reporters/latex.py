@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 from benchbird.contract import ReporterSpec, hookimpl
-from benchbird.records import Leaderboard
-from benchbird.reporters.columns import cells, columns, facts, failures, headline, notes
+from benchbird.reporters.columns import cells, columns, facts, failures, headline, notes, verdict_lines
+from benchbird.standings import Leaderboard
 
 BENCHBIRD_API = 1
 
@@ -41,6 +41,9 @@ _COMMANDS = {
     "−": "$-$",
     "–": "--",
     "…": r"\ldots{}",
+    "†": r"$\dagger$",
+    "ʳ": r"\textsuperscript{r}",
+    "ˢ": r"\textsuperscript{s}",
     **{digit: rf"\textsuperscript{{{number}}}" for number, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }
 _PLAIN = re.compile(r"[A-Za-z0-9 !()*+,./:;=?@ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ]")
@@ -53,6 +56,8 @@ def render(leaderboard: Leaderboard) -> str:
     metric, *further = notes(leaderboard)
     caption = " ".join(escape(sentence) for sentence in (f"{name}, {rest}", *facts(leaderboard), metric))
     below = [escape(line) for line in further]
+    if verdict := verdict_lines(leaderboard):
+        below.insert(0, " ".join(escape(sentence) for sentence in verdict))
     if leaderboard.failed:
         fates = "; ".join(f"{escape(label)}, {escape(fate)}" for label, fate in failures(leaderboard))
         below.insert(0, f"Failed trials: {fates}.")

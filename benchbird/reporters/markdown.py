@@ -6,11 +6,11 @@ Owns Markdown's escaping: no name can forge a cell, a link or an HTML tag.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from benchbird.contract import ReporterSpec, hookimpl
-from benchbird.records import Leaderboard
-from benchbird.reporters.columns import cells, columns, facts, failures, headline, notes
+from benchbird.reporters.columns import cells, columns, facts, failures, headline, notes, verdict_lines
+from benchbird.standings import Leaderboard
 
 BENCHBIRD_API = 1
 
@@ -23,6 +23,8 @@ def render(leaderboard: Leaderboard) -> str:
     name, rest = headline(leaderboard)
     title = [f"**{escape(name)}**, {escape(rest)}", *map(escape, facts(leaderboard))]
     blocks = ["\n".join(title), _table(leaderboard)]
+    if verdict := verdict_lines(leaderboard):
+        blocks.append("\n".join(["Verdict:", "", *(f"- {escape(sentence)}" for sentence in verdict)]))
     if leaderboard.failed:
         # Bold first: a label such as `# x` would open a block of its own after the bullet.
         lines = [f"- **{escape(label)}**, {escape(fate)}" for label, fate in failures(leaderboard)]
@@ -32,17 +34,29 @@ def render(leaderboard: Leaderboard) -> str:
 
 
 def _table(leaderboard: Leaderboard) -> str:
-    from tabulate import tabulate
-
     headings, rows = cells(leaderboard)
     if not rows:
         return "No segmenter has a score."
+    return table(headings, rows, [column.is_number for column in columns(leaderboard)])
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], are_numbers: Sequence[bool] | None = None) -> str:
+    """A pipe table of texts of one line that nobody has escaped yet; numbers stand to the right.
+
+    Args:
+        headings: of the columns.
+        rows: one text a column each, at least one row.
+        are_numbers: which columns hold numbers; None for all but the first.
+    """
+    from tabulate import tabulate
+
+    numbers = [index > 0 for index in range(len(headings))] if are_numbers is None else are_numbers
     # Headings go in as a row: as `headers` each would be padded by two, and the table too wide to read.
     rule, *lines = tabulate(
         [_escaped(headings), *map(_escaped, rows)],
         tablefmt="pipe",
         disable_numparse=True,
-        colalign=["right" if column.is_number else "left" for column in columns(leaderboard)],
+        colalign=["right" if is_number else "left" for is_number in numbers],
     ).splitlines()
     return "\n".join([lines[0], rule, *lines[1:]])
 

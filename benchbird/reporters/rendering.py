@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchbird.contract import ReporterSpec
 from benchbird.errors import PluginError, UsageError
-from benchbird.records import Leaderboard
 from benchbird.registry import Offer, Registry
+from benchbird.standings import Leaderboard
 
 
 def find_reporter(registry: Registry, name: str) -> Offer[ReporterSpec]:

@@ -77,7 +77,7 @@ def check_record(path: Path, bench: Bench) -> None:
         + (["curve.jsonl"] if has_gradients else [])
     )
     with np.load(path.parent / record["predictions_file"], allow_pickle=False) as saved:
-        predicted = np.unpackbits(saved["packed"], axis=1, count=256).astype(bool).ravel()
+        predicted = np.unpackbits(saved["predicted"], axis=1, count=256).astype(bool).ravel()
         names = saved["sample_ids"].tolist()
     masks = [Image.open(bench.folder / "birds" / "Test" / "Masks" / f"{name}.png") for name in names]
     # 24×40 is no multiple of 16: box weights by hand, through a common multiple of both grids.

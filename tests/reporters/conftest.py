@@ -1,7 +1,7 @@
 import pytest
 
 from benchbird.leaderboard import rank
-from benchbird.records import Leaderboard
+from benchbird.standings import Leaderboard
 from tests.record_factory import (
     MALICIOUS_NAMES,
     make_record,

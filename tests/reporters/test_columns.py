@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 
 from benchbird.leaderboard import rank
-from benchbird.records import Estimate, Leaderboard
 from benchbird.reporters.columns import (
     cells,
     facts,
@@ -15,6 +14,7 @@ from benchbird.reporters.columns import (
     options_text,
     speed_text,
 )
+from benchbird.standings import Estimate, Leaderboard
 from tests.record_factory import DATA, make_record, make_segmenter, realistic_records
 
 
@@ -51,12 +51,12 @@ def test_options_leave_out_what_has_its_own_column() -> None:
 def test_the_columns_that_the_job_asks_for(board: Leaderboard) -> None:
     headings, rows = cells(board)
     assert headings == [
-        "#", "segmenter", "options", "pretrained", "IoU pooled", "n", "native", "image", "Dice",
-        "selected on", "train/s", "infer/s b16", "p50 ms", "Mparam", "GFLOP",
+        "#", "segmenter", "options", "pretrained", "IoU pooled", "95 %", "n", "native", "image",
+        "tuned", "last", "selected on", "train/s", "infer/s b16", "p50 ms", "Mparam", "GFLOP",
     ]  # fmt: skip
     assert rows[1] == [
-        "2", "unet", "encoder=resnet18", "imagenet", "0.612 ± 0.014", "3", "0.582", "0.532", "0.759",
-        "0.647", "2211²", "6634²", "0.226²", "14.3", "2.71",
+        "2", "unet", "encoder=resnet18", "imagenet", "0.612 ± 0.014", "0.578–0.646ˢ", "3", "0.582", "0.532",
+        "–", "0.612", "0.647", "2211²", "6634²", "0.226²", "14.3", "2.71",
     ]  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_machines_are_marked_only_where_there_are_several(board: Leaderboard) ->
     assert machine_mark(board, board.machines[1]) == "²"
     alone = rank(realistic_records(several_machines=False))
     assert machine_mark(alone, alone.machines[0]) == ""
-    assert cells(alone)[1][1][10] == "2211"
+    assert cells(alone)[1][1][12] == "2211"
     assert "Machine: AMD EPYC 7B13, 2 cores, 8 GiB." in facts(alone)
     assert "Machines: ¹ AMD" in facts(board)[-1]
 

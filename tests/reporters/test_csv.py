@@ -6,8 +6,8 @@ import pandas
 import pytest
 
 from benchbird.plain_text import plain_text
-from benchbird.records import Leaderboard
 from benchbird.reporters.csv import benchbird_reporters, render
+from benchbird.standings import Leaderboard
 
 
 def _rows(document: str) -> list[dict[str, str]]:

@@ -3,8 +3,9 @@ import unicodedata
 
 from benchbird.plain_text import plain_text
 from benchbird.record_json import json_value
-from benchbird.records import SCHEMA_VERSION, Leaderboard
+from benchbird.records import SCHEMA_VERSION
 from benchbird.reporters.json import benchbird_reporters, render
+from benchbird.standings import Leaderboard
 
 
 def test_the_whole_leaderboard_with_the_schema(board: Leaderboard) -> None:

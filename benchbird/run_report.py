@@ -1,0 +1,93 @@
+"""What a run came to, as text and as a document: leaderboard, further test sets, the curve of a sweep.
+
+Owns wording and layout; printing is the command's, ranking `ranking.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchbird.further_results import further_table
+from benchbird.ranking import Ranking
+from benchbird.registry import REPORTERS, load_registry
+from benchbird.reporters.columns import MISSING, headline_text, interval_text
+from benchbird.reporters.markdown import table
+from benchbird.reporters.rendering import find_reporter, render_leaderboard
+from benchbird.results import find_records
+from benchbird.sweep import Sweep, curve
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one benchmark's run came to.
+
+    Attributes:
+        code: exit code.
+        document: what `--json` says of it.
+        ranking: its leaderboard; None after a dry run.
+        folder: where its study lies; the benchmark's folder for pooled folds.
+    """
+
+    code: int
+    document: dict[str, Any]
+    ranking: Ranking | None
+    folder: Path
+
+
+def outcome_document(outcome: Outcome) -> dict[str, Any]:
+    """What `--json` says of one benchmark's run."""
+    if outcome.ranking is None:
+        return outcome.document
+    return {**outcome.document, "leaderboard": json.loads(_rendered(outcome.ranking, "json"))}
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """The leaderboard as Markdown, with the further test sets below it; empty after a dry run."""
+    if outcome.ranking is None:
+        return ""
+    return _rendered(outcome.ranking, "markdown") + _further_text(outcome.folder)
+
+
+def _rendered(ranking: Ranking, reporter: str) -> str:
+    offer = find_reporter(load_registry(groups={REPORTERS}), reporter)
+    return render_leaderboard(offer, ranking.leaderboard)
+
+
+def _further_text(folder: Path) -> str:
+    rows = further_table(find_records(folder).found)
+    if not rows:
+        return ""
+
+    def number(value: float | None) -> str:
+        return MISSING if value is None else f"{value:.3f}"
+
+    body = [[row.test, row.label, number(row.mean), number(row.sd), str(row.n)] for row in rows]
+    headings = ["test set", "segmenter", "mean", "sd", "n"]
+    shown = table(headings, body, [False, False, True, True, True])
+    return f"\nThe same weights on further test sets, IoU pooled:\n\n{shown}\n"
+
+
+def sweep_document(sweep: Sweep, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What `--json` says of a sweep."""
+    runs = [{"value": value, **outcome_document(one)} for value, one in zip(sweep.values, outcomes, strict=True)]
+    return {"sweep": sweep.key, "runs": runs}
+
+
+def sweep_text(sweep: Sweep, outcomes: Sequence[Outcome]) -> str:
+    """The leaderboard of each value, then the curve: one line a value, one column a segmenter."""
+    parts = [
+        f"{sweep.override(value)}\n\n{outcome_text(one)}\n" for value, one in zip(sweep.values, outcomes, strict=True)
+    ]
+    leaderboards = [one.ranking.leaderboard for one in outcomes if one.ranking is not None]
+    labels, points = curve(leaderboards)
+    body = []
+    for value, point in zip(sweep.values, points, strict=True):
+        shown = [point.get(label) for label in labels]
+        texts = [f"{headline_text(one)}, {interval_text(one)}" if one is not None else MISSING for one in shown]
+        body.append([value, *texts])
+    note = f"{leaderboards[0].metric} on test with its 95 % interval; each line is a study of its own.\n"
+    return "".join(parts) + table([sweep.key, *labels], body) + "\n\n" + note
