@@ -96,4 +96,4 @@ def _published(folder: Path, reporter: str, leaderboard: Leaderboard, records: S
     own = mean_scores(records, ("iou_pooled", "iou_batch_mean", "miou_two_class_batch_mean", "dice"))
     size = leaderboard.protocol.get("image_size")
     block = published_block(find_published(folder), own, leaderboard.dataset, size if isinstance(size, int) else None)
-    return renderers[reporter](block)
+    return renderers[reporter](block).rstrip("\n") + "\n"

@@ -1,0 +1,73 @@
+"""Runs that are several studies: folds of a cross-validation, values of a sweep; and further test sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.small_bench import Bench, write_birds
+
+
+def test_a_cross_validation_tests_every_recording_once_and_is_ranked_as_one(bench: Bench) -> None:
+    done = bench.run("--set", "data.folds=3", "--set", "protocol.epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert "fold       3 of 3" in done.stderr
+    assert "27 test images (14 test recordings). Pooled over the 3 folds" in done.stdout
+    assert len(bench.records()) == 6
+    again = bench.call("leaderboard", "results")
+    assert again.stdout == done.stdout
+    second = bench.run("--set", "data.folds=3", "--set", "protocol.epochs=1")
+    assert second.stdout == done.stdout
+    assert second.stderr.count("0 to run") == 3
+    verified = bench.call("verify", "results")
+    assert verified.returncode == 0, verified.stdout
+
+
+def test_folds_of_single_recordings_and_a_column_of_the_manifest(bench: Bench) -> None:
+    names = [path.stem for path in (bench.folder / "birds").rglob("Images/*.png")]
+    rows = [f"{name},{name.split('_')[0]},{'human' if name < 'Test02' else 'mixed'}" for name in names]
+    (bench.folder / "birds" / "manifest.csv").write_text("name,recording,kind\n" + "\n".join(rows) + "\n")
+    dry = bench.run("--set", "data.folds=recordings", "--set", "data.where={kind: human}", "--dry-run")
+    assert "benchbird: 2 recordings" in dry.stderr or "at least 3" in dry.stderr, dry.stderr
+    wrong = bench.run("--set", "data.where={sort: human}", "--dry-run")
+    assert wrong.returncode == 1
+    assert "kind" in wrong.stderr
+    whole = bench.run("--set", "data.folds=recordings", "--set", "data.where={kind: mixed}", "--dry-run", "--json")
+    assert whole.returncode == 0, whole.stderr
+    folds = json.loads(whole.stdout)["folds"]
+    assert [fold["data"]["n_test"] for fold in folds].count(2) >= len(folds) - 1
+
+
+def test_a_sweep_prints_one_leaderboard_a_value_and_the_curve(bench: Bench) -> None:
+    only = ("--only", "threshold", "--set", "data.sizes={train: 13, val: 6, test: 8}")
+    done = bench.run(*only, "--sweep", "data.sizes.train=4,8")
+    assert done.returncode == 0, done.stderr
+    assert "data.sizes.train=4\n" in done.stdout
+    lines = done.stdout.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("| data.sizes.train"))
+    assert [line.split("|")[1].strip() for line in lines[start + 2 : start + 4]] == ["4", "8"]
+    document = json.loads(bench.run(*only, "--sweep", "data.sizes.train=4,8", "--json").stdout)
+    assert [one["data"]["n_train"] for one in document["runs"]] == [4, 8]
+    assert [one["data"]["n_test"] for one in document["runs"]] == [8, 8]
+    wrong = bench.run("--sweep", "data.sizes.train=4")
+    assert wrong.returncode == 2
+    assert "two values" in wrong.stderr
+
+
+def test_the_same_weights_are_scored_on_further_test_sets_once(bench: Bench) -> None:
+    other = bench.folder / "other-place"
+    write_birds(other, {"Train": 2, "Valid": 2, "Test": 6}, seed=7)
+    further = ("--set", f"data.also_test=[{other}]", "--set", "protocol.epochs=1")
+    plain = bench.run("--set", "protocol.epochs=1")
+    times = {path: path.stat().st_mtime_ns for path in bench.records()}
+    done = bench.run(*further)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in bench.records()} == times, "nothing is trained again"
+    assert plain.stdout in done.stdout
+    assert "| other-place |" in done.stdout
+    assert "on other-place" in done.stderr
+    second = bench.run(*further)
+    assert second.stdout == done.stdout
+    assert "on other-place" not in second.stderr
+    kept = [path for path in bench.results.rglob("also-other-place-*.json") if isinstance(path, Path)]
+    assert len(kept) == 2
