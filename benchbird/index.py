@@ -86,10 +86,9 @@ class Index:
             self.close()
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
                 # Not a database, or a torn one: made anew by the next run.
-                assert self._path is not None, "without a path nothing was tried"
-                for suffix in ("", "-wal", "-shm"):
-                    with contextlib.suppress(OSError):
-                        self._path.with_name(self._path.name + suffix).unlink()
+                with contextlib.suppress(OSError):
+                    assert self._path is not None
+                    self._path.unlink()
             self._path = None
 
 

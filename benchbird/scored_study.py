@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ from benchbird.leaderboard import by_label, newest_versions, recorded, require_o
 from benchbird.plain_text import plain_text
 from benchbird.pooling import has_predictions, open_predictions
 from benchbird.predictions import Predictions
-from benchbird.readings import Reading, read_trial
+from benchbird.readings import Reading, read_trial, require_same_recordings
 from benchbird.records import TrialRecord
 from benchbird.results import FoundRecord
 
@@ -68,7 +67,7 @@ def read_scored_study(found: Sequence[FoundRecord], metric: str, index: Index) -
     places = {id(one.record): one for one in found}
     read = [places[id(one)] for one in records if one.status == "done" and has_predictions(places[id(one)])]
     readings = {id(one.record): read_trial(one, (metric,), index)[metric] for one in read}
-    _require_same_recordings(list(readings.values()), [one.path.parent for one in read])
+    require_same_recordings({(one.record.segmenter.label, one.record.seed): readings[id(one.record)] for one in read})
     _require_scores(records, readings, metric)
     return ScoredStudy(
         records=tuple(records),
@@ -85,14 +84,6 @@ def _contender(label: str, trials: Sequence[TrialRecord], readings: Mapping[int,
         scores={one.seed: readings[id(one)].score if id(one) in readings else recorded(one, metric) for one in done},
         readings={one.seed: readings[id(one)] for one in done if id(one) in readings},
     )
-
-
-def _require_same_recordings(readings: Sequence[Reading], folders: Sequence[Path]) -> None:
-    for reading, folder in zip(readings, folders, strict=True):
-        if reading.recordings != readings[0].recordings:
-            raise ResultsError(
-                f"{folder}: other test recordings than in {folders[0]} of the same study; one of them was altered"
-            )
 
 
 def _require_scores(records: Sequence[TrialRecord], readings: Mapping[int, Reading], metric: str) -> None:

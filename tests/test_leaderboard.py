@@ -1,15 +1,17 @@
 import random
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchbird.assessment import Contender, Evaluation, assess
 from benchbird.errors import ResultsError
-from benchbird.leaderboard import rank
+from benchbird.leaderboard import by_label, from_records, rank, recorded
 from benchbird.protocol import Protocol
-from benchbird.records import Throughput
+from benchbird.records import Throughput, TrialRecord
 from benchbird.results import trial_hash
 from tests.record_factory import (
     CPU,
@@ -203,3 +205,74 @@ def test_the_order_of_records_changes_nothing(
     assert means[: len(known)] == known
     shown = sum(len(row.seeds) for row in board.rows) + len(board.failed)
     assert shown + board.superseded == len(records)
+
+
+def _floor(iou: float | None, seed: int = 0) -> TrialRecord:
+    return replace(make_record(make_segmenter("threshold"), seed=seed, iou=iou), best_epoch=None)
+
+
+@pytest.mark.parametrize(
+    ("iou", "floor", "is_above"),
+    [(0.6, 0.5, True), (0.5, 0.5, False), (0.4, 0.5, False), (None, 0.5, False), (0.6, None, None)],
+)
+def test_without_a_verdict_the_means_tell_who_is_above_the_floor(
+    iou: float | None, floor: float | None, is_above: bool | None
+) -> None:
+    rows = {row.label: row for row in rank([make_record(iou=iou), _floor(floor)]).rows}
+    assert (rows["atrous_segnet"].is_floor, rows["atrous_segnet"].is_above_floor) == (False, is_above)
+    assert (rows["threshold"].is_floor, rows["threshold"].is_above_floor) == (True, None)
+
+
+def test_above_the_floor_is_below_it_where_lower_is_better() -> None:
+    # As if the Dice score were an error.
+    def evaluate(done: Sequence[TrialRecord], _: str) -> Evaluation:
+        evaluation = from_records(done, "dice")
+        contenders = [
+            Contender(label=label, scores={one.seed: recorded(one, "dice") for one in trials}, readings={})
+            for label, trials in by_label(done).items()
+        ]
+        return replace(evaluation, assessment=assess(contenders, higher_is_better=False))
+
+    board = rank(
+        [make_record(make_segmenter("low"), iou=0.1), make_record(make_segmenter("high"), iou=0.9), _floor(0.5)],
+        "calibration_error",
+        evaluate,
+    )
+    assert [(row.rank, row.label, row.is_above_floor) for row in board.rows] == [
+        (1, "low", True), (2, "threshold", None), (3, "high", False),
+    ]  # fmt: skip
+
+
+def test_records_alone_carry_intervals_over_seeds_and_no_letters() -> None:
+    records = [
+        make_record(make_segmenter(label), seed=seed, iou=level + seed / 100)
+        for label, level in (("a", 0.5), ("b", 0.9))
+        for seed in range(3)
+    ]
+    board = rank(records)
+    assert {(row.score.covers, row.letters, row.rank_low) for row in board.rows} == {("seeds", "", None)}
+    assert [one.is_separable for one in board.comparisons] == [False]
+    assert board.verdict == (
+        "No verdict. A predictions file is missing. "
+        "Every seed gives the same difference: without scores by recording, chance can't be told from a gap.",
+    )
+
+
+@pytest.mark.parametrize(("leaks", "said"), [(1, "1 recording is"), (2, "2 recordings are")])
+def test_leaks_rank_nothing(leaks: int, said: str) -> None:
+    data = replace(DATA, leaks_allowed=leaks)
+    board = rank([make_record(data=data), make_record(make_segmenter("b"), iou=0.7, data=data)])
+    assert board.unranked.startswith(f"Nothing is ranked: {said} in more than one split")
+    assert [(row.label, row.rank, row.score.mean) for row in board.rows] == [("b", 0, 0.7), ("atrous_segnet", 0, 0.6)]
+    assert board.verdict == (board.unranked,)
+
+
+def test_a_noise_budget_is_never_ranked() -> None:
+    with pytest.raises(ResultsError, match="noise budget"):
+        rank([replace(make_record(), initialisation_seed=3)])
+
+
+def test_other_prepared_pixels_are_refused() -> None:
+    other = make_record(make_segmenter("b"), data=replace(DATA, content_sha256="e" * 64))
+    with pytest.raises(ResultsError, match="2 prepared forms of one data set"):
+        rank([make_record(), other])

@@ -85,6 +85,28 @@ def test_batch_mean_is_the_mean_over_batches_of_16_and_not_pooled() -> None:
     assert scores.iou_batch_mean != scores.iou_pooled
 
 
+def test_two_class_batch_mean_is_the_mean_over_batches_of_8_of_both_classes() -> None:
+    """As scikit-learn's macro average, where a class that occurs nowhere in a batch counts 0."""
+    logits, reference = predictions(3, n_images=20)
+    logits[8:16], reference[8:16] = -1.0, False
+    logits[16:], reference[16:] = 1.0, True
+    counts = counts_of(logits, reference)
+    expected = [
+        jaccard_score(
+            reference[start : start + 8].flatten(),
+            (logits[start : start + 8] > 0).flatten(),
+            average="macro",
+            labels=[False, True],
+            zero_division=0,
+        )
+        for start in (0, 8, 16)
+    ]
+    assert expected[1:] == [0.5, 0.5]
+    scores = metrics.scores(counts, counts)
+    assert scores.miou_two_class_batch_mean == pytest.approx(np.mean(expected), abs=1e-12)
+    assert metrics.scores(counts[:0], counts[:0]).miou_two_class_batch_mean is None
+
+
 @given(st.integers(0, 10_000), st.integers(1, 7), st.randoms())
 @settings(max_examples=25, deadline=None)
 def test_scores_but_the_batch_mean_do_not_depend_on_batches_or_order(seed: int, batch: int, random: object) -> None:

@@ -252,7 +252,7 @@ def notes(leaderboard: Leaderboard) -> list[str]:
         "Mparam: million parameters. GFLOP: of one image, forward.",
     ]
     if any(row.is_above_floor is False for row in leaderboard.rows):
-        lines.insert(2, f"{NOT_ABOVE_FLOOR}: not above the floor, so nothing shows that it has learnt anything.")
+        lines.insert(2, f"{NOT_ABOVE_FLOOR}: not shown to be better than the floor, which learns nothing.")
     if leaderboard.superseded:
         lines.append(f"Not shown: {_count(leaderboard.superseded, 'trial')} of older versions of these segmenters.")
     return lines

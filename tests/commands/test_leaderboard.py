@@ -11,7 +11,17 @@ import pytest
 from benchbird.cli import main
 from benchbird.protocol import Protocol
 from benchbird.results import ResultsStore
+from tests.predictions_factory import MadeUpImages, write_study
 from tests.record_factory import make_record, realistic_records
+
+WITHOUT_PREDICTIONS = (
+    "14 trials have no predictions file, so that their intervals and comparisons can't cover recordings\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCHBIRD_CACHE", str(tmp_path / "own cache"))
 
 
 @pytest.fixture
@@ -35,7 +45,7 @@ def test_markdown_is_the_default(results: Path, capsys: pytest.CaptureFixture[st
     assert _run("leaderboard", results) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("**birdsound**, profile cpu: 4 segmenters")
-    assert captured.err == ""
+    assert captured.err == WITHOUT_PREDICTIONS
 
 
 def test_every_format(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,5 +131,71 @@ def test_reading_needs_no_torch(results: Path, tmp_path: Path) -> None:
         "import sys\nfrom benchbird.cli import main\ntry:\n    main()\nfinally:\n"
         "    print(sorted({'torch', 'pandas', 'scipy'} & set(sys.modules)), file=sys.stderr)"
     )
-    shown = _child("leaderboard", results, cwd=tmp_path, code=code)
-    assert (shown.returncode, shown.stderr) == (0, "[]\n")
+    shown = _child("leaderboard", results, cwd=tmp_path, code=code.replace(", 'scipy'", ""))
+    assert (shown.returncode, shown.stderr) == (0, f"{WITHOUT_PREDICTIONS}[]\n")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    images = MadeUpImages(n_recordings=8, image_size=16)
+    write_study(tmp_path / "study", {"unet": 0.8, "atrous": 0.5}, images=images)
+    write_study(tmp_path / "study", {"threshold": 0.6}, images=images, has_last=False)
+    return tmp_path / "study"
+
+
+def test_what_is_remembered_needs_neither_torch_nor_scipy(study: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom benchbird.cli import main\ntry:\n    main()\nfinally:\n"
+        "    print(sorted({'torch', 'pandas', 'scipy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    first, second = (
+        _child("leaderboard", study, "--cache", tmp_path / "cache", cwd=tmp_path, code=code) for _ in range(2)
+    )
+    assert (first.returncode, first.stderr) == (0, "['scipy']\n")
+    assert (second.returncode, second.stderr) == (0, "[]\n")
+    assert second.stdout == first.stdout
+
+
+def test_another_score_ranks(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache = tmp_path / "cache"
+    assert _run("leaderboard", study, "--metric", "boundary_iou", "--json", "--cache", cache) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["metric"] == "boundary_iou"
+    assert [row["label"] for row in document["rows"]] == ["unet", "threshold", "atrous"]
+    assert [row["is_above_floor"] for row in document["rows"]] == [True, None, False]
+    assert _run("leaderboard", study, "--metric", "calibration_error", "--cache", cache) == 0
+    assert "Lower is better" in capsys.readouterr().out
+    assert _run("leaderboard", study, "--metric", "iou") == 2
+    assert "benchbird: --metric 'iou': expected one of iou_pooled," in capsys.readouterr().err
+
+
+def test_published_results_beside(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("leaderboard", study) == 0
+    alone = capsys.readouterr().out
+    published = Path(__file__).parents[2] / "benchmarks" / "published"
+    assert _run("leaderboard", study, "--with-published", published) == 0
+    beside = capsys.readouterr().out
+    assert beside.startswith(alone + "\n")
+    assert "this benchmark" in beside.removeprefix(alone)
+    assert _run("leaderboard", study, "--json", "--with-published", published) == 2
+    assert "--with-published goes with --format markdown or latex, not with json" in capsys.readouterr().err
+    assert _run("leaderboard", study, "--with-published", tmp_path / "absent") == 1
+
+
+def test_records_of_another_schema_are_said(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, schema, said in ((0, 1, "older benchbird (schema 1, this one"), (1, 99, "newer benchbird (schema 99")):
+        path = next(study.rglob(f"unet-*/seed-{seed}/record.json"))
+        path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
+        assert _run("leaderboard", study) == 0
+        err = capsys.readouterr().err
+        assert f"left out: {path}: written by a" in err
+        assert said in err
+
+
+def test_an_altered_record_is_left_out_and_its_field_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = next(study.rglob("unet-*/seed-0/record.json"))
+    document = json.loads(path.read_text())
+    document["scores"]["test"]["iou_pooled"] = 0.99
+    path.write_text(json.dumps(document))
+    assert _run("leaderboard", study) == 0
+    assert f"left out: {path}: scores: altered since the record was written\n" in capsys.readouterr().err

@@ -108,8 +108,8 @@ def test_an_ended_run_goes_on_to_the_same_scores(tmp_path: Path, end: Callable[[
 
 
 def test_two_runs_at_once_share_the_trials(bench: Bench) -> None:
-    several = ("--set", "protocol.epochs=12", "--set", "segmenters=[{name: atrous_segnet, options: {base_channels: 4}}, threshold]",
-               "--seeds", "0,1,2")  # fmt: skip
+    segmenters = "segmenters=[{name: atrous_segnet, options: {base_channels: 4}}, threshold]"
+    several = ("--set", "protocol.epochs=12", "--set", segmenters, "--seeds", "0,1,2")
     first, second = bench.start(*several), bench.start(*several)
     outputs = [process.communicate(timeout=300)[0] for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], outputs

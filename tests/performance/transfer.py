@@ -44,13 +44,13 @@ def by_source(split: PreparedSplit, prediction: Prediction) -> str:
     for index, attributes in enumerate(split.attributes):
         rows[attributes.get("source", "unknown")].append(index)
     return ", ".join(
-        f"{source} {metrics.iou(metrics.total(prediction.counts[chosen])) or 0:.2f}"
+        f"{source} {metrics.iou(metrics.total(prediction.counts.protocol[chosen])) or 0:.2f}"
         for source, chosen in sorted(rows.items())
     )
 
 
 def pooled(prediction: Prediction) -> float:
-    return metrics.iou(metrics.total(prediction.counts)) or 0.0
+    return metrics.iou(metrics.total(prediction.counts.protocol)) or 0.0
 
 
 def run(seed: int, protocol: Protocol, generated: dict[str, ResidentSplit], real: PreparedSplit) -> float:
