@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from benchbird.errors import BenchbirdError, Interrupted
+from benchbird.plain_text import without_controls
 
 COMMANDS = {
     "run": "Train, test and time every segmenter of a benchmark, then rank them.",
@@ -107,7 +108,8 @@ def _exit_code(arguments: list[str] | None) -> int:
         error.show()
         return error.exit_code
     except BenchbirdError as error:
-        click.echo(f"benchbird: {error}", err=True)
+        # Paths and names in it may be a stranger's.
+        click.echo(f"benchbird: {without_controls(str(error))}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("benchbird: interrupted; the same command goes on where it stopped", err=True)

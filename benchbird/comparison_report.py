@@ -16,7 +16,7 @@ from benchbird.definitions import DEFINITIONS
 from benchbird.matches import Match
 from benchbird.plain_text import plain_text
 from benchbird.record_json import json_value
-from benchbird.reporters.markdown import escape
+from benchbird.reporters.markdown import escape, escape_line, table
 from benchbird.verdict import p_text, points
 
 LABEL_LENGTH = 60
@@ -33,7 +33,7 @@ def render_comparison(comparison: StudyComparison) -> str:
     """Title, table, verdicts, what differs, notes."""
     c = comparison
     title = [f"**A** (before): {escape(_described(c.before))}", f"**B** (after): {escape(_described(c.after))}"]
-    verdicts = [f"- {escape(sentence(match))}" for match in c.matches]
+    verdicts = [f"- {escape_line(sentence(match))}" for match in c.matches]
     blocks = [
         "\n".join([*title, f"By {escape(DEFINITIONS[c.metric].title)}; differences are B − A."]),
         _table(c.matches),
@@ -95,16 +95,7 @@ def _described(side: Side) -> str:
 
 
 def _table(matches: Sequence[Match]) -> str:
-    from tabulate import tabulate
-
-    # Headings go in as a row: as `headers` each would be padded by two.
-    rule, *lines = tabulate(
-        [list(HEADINGS), *([escape(cell) for cell in _cells(match)] for match in matches)],
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["left", *["right"] * (len(HEADINGS) - 1)],
-    ).splitlines()
-    return "\n".join([lines[0], rule, *lines[1:]])
+    return table(HEADINGS, [_cells(match) for match in matches])
 
 
 def _cells(match: Match) -> list[str]:

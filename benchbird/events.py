@@ -7,7 +7,7 @@ files and the scores of pixels. Images in, integers and errors out, pooled by wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -252,20 +252,40 @@ def _overlaps(predicted: IntegerArray, reference: IntegerArray) -> tuple[Integer
 
 def _best_pairs(pairs: IntegerArray, iou: ErrorArray) -> IntegerArray:
     """Of candidate pairs `(K, 2)` a one-to-one choice `(M, 2)`: the most pairs, then the largest sum of IoU."""
-    from scipy.optimize import linear_sum_assignment
-
     rivals = [np.bincount(side)[side] for side in pairs.T]  # two of (K,)
     settled = (rivals[0] == 1) & (rivals[1] == 1)
-    contested = pairs[~settled]
-    predicted, row = np.unique(contested[:, 0], return_inverse=True)
-    reference, column = np.unique(contested[:, 1], return_inverse=True)
+    chosen = [_best_of_group(*group) for group in _groups(pairs[~settled], iou[~settled])]
+    return np.concatenate([pairs[settled], *chosen])
+
+
+def _groups(pairs: IntegerArray, iou: ErrorArray) -> Iterator[tuple[IntegerArray, ErrorArray]]:
+    """Pairs that compete with one another, directly or by others: apart, since a table of all is cubic work."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not len(pairs):
+        return
+    predicted, row = np.unique(pairs[:, 0], return_inverse=True)
+    reference, column = np.unique(pairs[:, 1], return_inverse=True)
+    nodes = len(predicted) + len(reference)
+    graph = coo_array((np.ones(len(pairs)), (row, len(predicted) + column)), shape=(nodes, nodes))
+    group = connected_components(graph, directed=False)[1][row]
+    order = np.argsort(group, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        yield pairs[part], iou[part]
+
+
+def _best_of_group(pairs: IntegerArray, iou: ErrorArray) -> IntegerArray:
+    from scipy.optimize import linear_sum_assignment
+
+    predicted, row = np.unique(pairs[:, 0], return_inverse=True)
+    reference, column = np.unique(pairs[:, 1], return_inverse=True)
     weight = np.zeros((len(predicted), len(reference)))
     # No sum of IoU reaches min(shape) + 1, so that one pair more outweighs any gain in IoU.
-    weight[row, column] = min(weight.shape) + 1 + iou[~settled]
+    weight[row, column] = min(weight.shape) + 1 + iou
     chosen = linear_sum_assignment(weight, maximize=True)
     real = weight[chosen] > 0  # the solver fills up with pairs that are no candidates
-    best = np.stack([predicted[chosen[0][real]], reference[chosen[1][real]]], axis=1)
-    return np.concatenate([pairs[settled], best])
+    return np.stack([predicted[chosen[0][real]], reference[chosen[1][real]]], axis=1)
 
 
 def _positive(text: str | None) -> float | None:

@@ -275,13 +275,21 @@ def _number(value: float | None) -> float | None:
 
 
 def _above_floors(rows: Sequence[Row], assessment: Assessment, higher_is_better: bool) -> list[Row]:
-    """The rows, each network's marked by whether it beats every floor: separably, where there is a verdict."""
+    """The rows, each network's marked by whether it beats every floor.
+
+    A pair whose seeds and recordings are accounted for is decided by its comparison, any other by the means.
+    """
     floors = [row for row in rows if row.is_floor and row.score.mean is not None]
-    separable = {(one.first, one.second) for one in assessment.comparisons if one.is_separable}
+    decided = {
+        frozenset((one.first, one.second)): one.first if one.is_separable else None
+        for one in assessment.comparisons
+        if one.covers == "seeds and recordings"
+    }
 
     def beats(row: Row, floor: Row) -> bool:
-        if assessment.letters:
-            return (row.label, floor.label) in separable
+        pair = frozenset((row.label, floor.label))
+        if pair in decided:
+            return decided[pair] == row.label
         mean, least = row.score.mean, floor.score.mean
         if mean is None or least is None:
             return False

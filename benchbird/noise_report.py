@@ -12,7 +12,7 @@ from benchbird.environment import describe_machine
 from benchbird.noise import Budget, Kind, Moved, SegmenterNoise, machines
 from benchbird.plain_text import plain_text
 from benchbird.records import TrialRecord
-from benchbird.reporters.markdown import escape
+from benchbird.reporters.markdown import escape, escape_line, table
 
 WHAT_DIFFERS: dict[Kind, str] = {
     "repeat": "nothing, the same seed again",
@@ -51,7 +51,7 @@ def render_noise(
         facts.append(f"Left out, since no seed changes what is calibrated: {', '.join(left_out)}.")
     blocks = ["\n".join(map(escape, facts))]
     for one in noise:
-        blocks += [_title(one), _table(one), "\n".join(map(escape, sentences(one, is_exact=_is_exact(records))))]
+        blocks += [_title(one), _table(one), "\n".join(map(escape_line, sentences(one, is_exact=_is_exact(records))))]
         if one.failed:
             lines = [f"- **{variation}**, {escape(_fate(record))}" for variation, record in one.failed]
             blocks.append("\n".join(["Failed trainings:", "", *lines]))
@@ -170,14 +170,8 @@ def _title(noise: SegmenterNoise) -> str:
 
 
 def _table(noise: SegmenterNoise) -> str:
-    from tabulate import tabulate
-
     rows = [[moved.kind, WHAT_DIFFERS[moved.kind], str(len(moved.test)), *_cells(moved)] for moved in noise.moved]
-    # Headings go in as a row: as `headers` each would be padded by two.
-    rule, *lines = tabulate(
-        [HEADINGS, *rows], tablefmt="pipe", disable_numparse=True, colalign=("left", "left", *["right"] * 6)
-    ).splitlines()
-    return "\n".join([lines[0], rule, *lines[1:]])
+    return table(HEADINGS, rows, [False, False, *[True] * 6])
 
 
 def _cells(moved: Moved) -> Iterable[str]:

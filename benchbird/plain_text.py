@@ -31,3 +31,9 @@ def plain_text(text: str, limit: int | None = None) -> str:
     if limit is not None and len(shown) > limit:
         return shown[: limit - 1].rstrip() + "…"
     return shown
+
+
+def without_controls(text: str) -> str:
+    """`text` with its lines and spaces as they are, but nothing in it that a terminal would obey."""
+    lines = _ANSI.sub("", text).split("\n")
+    return "\n".join("".join(char for char in line if unicodedata.category(char) not in _HIDDEN) for line in lines)

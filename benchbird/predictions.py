@@ -159,7 +159,7 @@ def read_predictions(path: Path) -> Predictions:
         predictions = _from_arrays(arrays)
     except KeyError as error:
         raise ResultsError(f"{path}: {error.args[0]}: not there, so this is no whole predictions file") from error
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ResultsError(f"{path}: {error}") from error
     if faults := list(contradictions(predictions)):
         raise ResultsError(f"{path}: {'; '.join(faults)}")

@@ -173,7 +173,7 @@ def _decode(content: bytes | None) -> Reading | None:
             sizes=numbers(sizes),
             recordings=tuple(map(str, recordings)),
         )
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return None  # a damaged entry is read anew
     shapes = {reading.left_out.shape, reading.alone.shape, reading.sizes.shape}
     return reading if shapes == {(len(reading.recordings),)} else None

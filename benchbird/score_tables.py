@@ -112,8 +112,15 @@ def by_stratum(trials: Mapping[str, Sequence[Trial]], column: str, metric: str) 
     """
     opened = {label: [(one.record.seed, one.predictions()) for one in those] for label, those in trials.items()}
     first = next(iter(opened.values()))[0][1]
-    if not all(_is_same_test(first, other) for those in opened.values() for _, other in those):
+    others = [other for those in opened.values() for _, other in those]
+    if not all(_is_same_test(first, other) for other in others):
         raise ResultsError("the trials were tested on other images: their strata can't be set side by side")
+    if any([one.get(column) for one in other.attributes] != [one.get(column) for one in first.attributes]
+           for other in others):  # fmt: skip
+        raise ResultsError(
+            f"--by {column}: the trials don't agree on this column: the manifest was changed between them, and no "
+            "digest holds it; run the older trials again, or group by another column"
+        )
     rows = []
     for name, images in group(first, column).items():
         contenders = [
@@ -126,10 +133,8 @@ def by_stratum(trials: Mapping[str, Sequence[Trial]], column: str, metric: str) 
 
 
 def _is_same_test(first: Predictions, other: Predictions) -> bool:
-    ids = (first.sample_ids, first.recording_ids, first.attributes)
-    return ids == (other.sample_ids, other.recording_ids, other.attributes) and np.array_equal(
-        first.reference, other.reference
-    )
+    ids = (first.sample_ids, first.recording_ids)
+    return ids == (other.sample_ids, other.recording_ids) and np.array_equal(first.reference, other.reference)
 
 
 def _contender(label: str, readings: Mapping[int, Reading]) -> Contender:

@@ -17,10 +17,12 @@ import numpy as np
 
 from benchbird import metrics
 from benchbird.curve_checks import curve_findings
+from benchbird.definitions import threshold_counts
 from benchbird.durable import file_sha256, json_bytes
 from benchbird.errors import ResultsError
 from benchbird.findings import Finding, failed, incomplete, line_difference, notice, score_findings
 from benchbird.further_results import FurtherTest, further_paths, is_current, is_further_name, read_further_test
+from benchbird.metrics import histogram_borders
 from benchbird.predictions import Predictions, SplitCounts, read_predictions
 from benchbird.protocol import canonical_digest
 from benchbird.record_json import SEAL, json_value, record_bytes
@@ -157,8 +159,23 @@ def _size_findings(record: TrialRecord, predictions: Predictions) -> Iterator[Fi
 
 
 def _score_findings(record: TrialRecord, predictions: Predictions) -> Iterator[Finding]:
+    yield from _histogram_findings(record, predictions)
     yield from _split_findings("scores", record.scores, predictions.val, predictions.test)
     yield from _split_findings("last_epoch", record.last_epoch, predictions.last_val, predictions.last_test)
+
+
+def _histogram_findings(record: TrialRecord, predictions: Predictions) -> Iterator[Finding]:
+    """Where the protocol's threshold is a border of the histogram, both must tell the same counts."""
+    borders = histogram_borders().tolist()
+    threshold = record.protocol.get("logit_threshold")
+    if threshold not in borders:
+        return
+    for name, histogram, counts in (
+        ("histogram", predictions.histogram, predictions.test),
+        ("val_histogram", predictions.val_histogram, predictions.val),
+    ):
+        if not np.array_equal(threshold_counts(histogram)[:, borders.index(threshold)], counts.protocol):
+            yield failed(str(record.predictions_file), name, "gives other counts at the protocol's threshold")
 
 
 def _split_findings(
@@ -182,7 +199,6 @@ def _data_digests(predictions: Predictions) -> dict[str, str]:
     parts = {
         "sample_ids": json.dumps(predictions.sample_ids).encode(),
         "recording_ids": json.dumps(predictions.recording_ids).encode(),
-        "attributes": json.dumps([dict(one) for one in predictions.attributes], sort_keys=True).encode(),
         "reference": predictions.reference.tobytes(),
         "native_counts": bird(predictions.test),
         "val_counts": bird(predictions.val),

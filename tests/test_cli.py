@@ -73,6 +73,14 @@ def test_our_own_errors_are_told_on_stderr(
     assert capsys.readouterr() == ("", f"benchbird: {error}\n")
 
 
+def test_an_error_about_a_strangers_file_paints_nothing(do: Do, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise DataError("\x1b[31mevil\x1b[0m/record.json: damaged\n  \x1b]0;title\x07second line")
+
+    assert do(fail) == 1
+    assert capsys.readouterr().err == "benchbird: evil/record.json: damaged\n  second line\n"
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
 def test_an_interrupt_says_how_to_go_on(error: BaseException, do: Do, capsys: pytest.CaptureFixture[str]) -> None:
     assert do(raiser(error)) == 130

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchbird.plain_text import plain_text
+from benchbird.plain_text import plain_text, without_controls
 from tests.record_factory import MALICIOUS_NAMES
 
 
@@ -37,3 +37,8 @@ def test_nothing_hidden_remains_and_twice_is_once(text: str, limit: int | None) 
     assert all(unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in shown)
     assert plain_text(shown, limit) == shown
     assert limit is None or len(shown) <= limit
+
+
+def test_lines_and_spaces_stay_where_only_a_terminal_would_obey_the_rest() -> None:
+    text = "a  b:\n  \x1b[31mred\x1b[0m\n\ttab \x9b2J\u202eexe"
+    assert without_controls(text) == "a  b:\n  red\ntab exe"

@@ -216,6 +216,15 @@ def test_arrays_that_contradict_one_another_are_named(trial: Path) -> None:
     assert "predicted: other predicted pixels than in counts" in finding.what
 
 
+def test_a_histogram_that_tells_other_counts_is_named(trial: Path) -> None:
+    with np.load(trial / "predictions.npz") as archive:
+        histogram = archive["histogram"].copy()
+    # The same pixels with the other sign: every total stays, tuned threshold and calibration would not.
+    rewrite_arrays(trial, histogram=histogram[..., ::-1])
+    (finding,) = failures(only(trial))
+    assert str(finding) == "predictions.npz: histogram: gives other counts at the protocol's threshold"
+
+
 def test_weights_that_are_no_tensors_are_named_even_where_the_record_states_their_hash(trial: Path) -> None:
     (trial / "weights.safetensors").write_bytes(b"not tensors")
     reseal_files(trial)

@@ -24,7 +24,7 @@ def render(leaderboard: Leaderboard) -> str:
     title = [f"**{escape(name)}**, {escape(rest)}", *map(escape, facts(leaderboard))]
     blocks = ["\n".join(title), _table(leaderboard)]
     if verdict := verdict_lines(leaderboard):
-        blocks.append("\n".join(["Verdict:", "", *(f"- {escape(sentence)}" for sentence in verdict)]))
+        blocks.append("\n".join(["Verdict:", "", *(f"- {escape_line(sentence)}" for sentence in verdict)]))
     if leaderboard.failed:
         # Bold first: a label such as `# x` would open a block of its own after the bullet.
         lines = [f"- **{escape(label)}**, {escape(fate)}" for label, fate in failures(leaderboard)]
@@ -73,6 +73,11 @@ def escape(text: str) -> str:
     # Bare addresses become links by themselves.
     text = re.sub(r"(?i)(?<=:)//|(?<=www)\.", r"\\\g<0>", text)
     return re.sub("[&<>|]", lambda match: _ENTITIES[match.group()], text)
+
+
+def escape_line(text: str) -> str:
+    """`escape` for what begins a line or a list's entry: it begins no heading, list or rule of its own."""
+    return re.sub(r"^(?=[#+\-=])|(?<=^\d)(?=[.)])|(?<=^\d\d)(?=[.)])", r"\\", escape(text))
 
 
 @hookimpl

@@ -82,17 +82,8 @@ def published_block(
 
 def markdown_block(block: PublishedBlock) -> str:
     """Heading, pipe table and a list of notes; ends in a newline."""
-    from tabulate import tabulate
-
-    # Headings go in as a row: as `headers` each would be padded by two, and the table too wide to read.
-    rule, *lines = tabulate(
-        [[markdown.escape(text) for text in row] for row in (block.headings, *block.rows)],
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["right" if is_number else "left" for is_number in _IS_NUMBER],
-    ).splitlines()
-    table = "\n".join([lines[0], rule, *lines[1:]])
-    notes = "\n".join(f"- {markdown.escape(note)}" for note in block.notes)
+    table = markdown.table(block.headings, block.rows, _IS_NUMBER)
+    notes = "\n".join(f"- {markdown.escape_line(note)}" for note in block.notes)
     return "\n\n".join([f"**{markdown.escape(block.heading)}**", table, notes]) + "\n"
 
 

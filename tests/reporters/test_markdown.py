@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchbird.leaderboard import rank
-from benchbird.reporters.markdown import benchbird_reporters, escape, render
+from benchbird.reporters.markdown import benchbird_reporters, escape, escape_line, render
 from benchbird.standings import Leaderboard
 from tests.record_factory import make_record, make_segmenter
 
@@ -72,3 +72,18 @@ def test_any_name_leaves_the_table_intact(name: str, reason: str) -> None:
 def test_the_plugin_offers_it() -> None:
     (spec,) = benchbird_reporters()
     assert (spec.name, spec.suffix) == ("markdown", ".md")
+
+
+def test_no_name_opens_a_block_at_the_beginning_of_a_line() -> None:
+    for name, shown in (
+        ("# a", "\\# a"),
+        ("- a", "\\- a"),
+        ("+ a", "\\+ a"),
+        ("1. a", "1\\. a"),
+        ("12) a", "12\\) a"),
+        ("=", "\\="),
+        ("a # b - 1.", "a # b - 1."),
+        ("3 seeds", "3 seeds"),
+    ):
+        assert escape_line(name) == shown
+    assert escape_line("* a") == escape("* a") == "\\* a"
