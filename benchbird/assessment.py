@@ -23,7 +23,7 @@ from benchbird.statistics.multiple import compact_letters, holm, rank_intervals
 from benchbird.statistics.planning import detectable_difference
 from benchbird.verdict import verdict
 
-ASSESSMENT_VERSION = 1
+ASSESSMENT_VERSION = 2
 """Changes when the same readings give another assessment."""
 
 ALPHA = 0.05

@@ -106,7 +106,7 @@ def _cells(match: Match) -> list[str]:
         *(_number(mean, ".3f") for mean in (match.mean_before, match.mean_after)),
         _signed(match.difference) if match.difference is not None else "–",
         " to ".join(interval) or "–",
-        *("<0.001" if p is not None and p < 0.001 else _number(p, ".3f") for p in (match.p_value, match.p_adjusted)),
+        *("≤0.001" if p is not None and p < 0.001 else _number(p, ".3f") for p in (match.p_value, match.p_adjusted)),
         counts[0] if counts[0] == counts[1] else "/".join(counts),
         str(match.n_recordings or "–"),
         _number(match.probability, ".2f"),

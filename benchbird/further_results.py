@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from benchbird.errors import ResultsError
 from benchbird.leaderboard import newest_versions
+from benchbird.plain_text import plain_text
 from benchbird.records import Scores, TrialRecord
 from benchbird.results import FoundRecord
 
@@ -43,6 +44,7 @@ class FurtherTest:
             the trial's own predictions, so that a threshold can be read off them.
         predictions_sha256: of that file.
         n_recordings: in the test set.
+        leaks: of them, those that the study trains or selects on, let through by `data.allow_leaks`.
         scores: on it.
     """
 
@@ -54,6 +56,7 @@ class FurtherTest:
     predictions_file: str
     predictions_sha256: str
     n_recordings: int
+    leaks: int
     scores: Scores
 
 
@@ -68,6 +71,7 @@ class FurtherRow:
         mean: of `iou_pooled` over the seeds where it is defined; None where it is defined nowhere.
         sd: standard deviation over them (n − 1), None below two.
         n: seeds with a defined score.
+        is_leaking: whether the study trains or selects on recordings of the set.
     """
 
     test: str
@@ -76,6 +80,20 @@ class FurtherRow:
     mean: float | None
     sd: float | None
     n: int
+    is_leaking: bool
+
+
+@dataclass(frozen=True)
+class FurtherTable:
+    """What the further tests of a study come to.
+
+    Attributes:
+        rows: by set, then best first.
+        faults: a sentence for each file that can't be used; it is left out, never fatal to the others.
+    """
+
+    rows: tuple[FurtherRow, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
 def further_name(name: str, digest: str, suffix: Literal["json", "npz"]) -> str:
@@ -91,15 +109,6 @@ def is_further_name(name: str) -> bool:
 def further_paths(folder: Path) -> tuple[Path, ...]:
     """The files with scores of further tests beside a trial's record, by name."""
     return tuple(sorted(path for path in folder.glob("also-*.json") if is_further_name(path.name)))
-
-
-def read_further_tests(folder: Path) -> tuple[FurtherTest, ...]:
-    """The further tests of a trial, by name.
-
-    Raises:
-        ResultsError: one of the files can't be used; names it and says why.
-    """
-    return tuple(map(read_further_test, further_paths(folder)))
 
 
 def read_further_test(path: Path) -> FurtherTest:
@@ -140,34 +149,67 @@ def _adapter() -> TypeAdapter[list[FurtherTest]]:
     return TypeAdapter(list[FurtherTest], config=config)
 
 
-def further_table(found: Sequence[FoundRecord]) -> list[FurtherRow]:
-    """Mean and standard deviation over seeds of each label on each further test set, by set, then best first.
+def further_table(found: Sequence[FoundRecord]) -> FurtherTable:
+    """Mean and standard deviation over seeds of each label on each further test set.
 
-    Of a label's versions only the newest is shown, and only what its present weights said.
+    Of a label's versions only the newest is shown, as in the leaderboard, and only what its present weights said.
+    A seed of a cross-validation counts with the mean of its folds' scores, where every fold has one.
 
-    Raises:
-        ResultsError: as `read_further_tests`.
+    Args:
+        found: records of one study, pooled or not.
     """
-    current, _ = newest_versions([one.record for one in found if one.record.status == "done"])
-    shown = {id(record) for record in current}
-    values: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for one in found:
-        for test in read_further_tests(one.path.parent) if id(one.record) in shown else ():
-            scores = values[test.name, test.digest, one.record.segmenter.label]
-            if is_current(test, one.record) and test.scores.iou_pooled is not None:
-                scores.append(test.scores.iou_pooled)
-    rows = [
-        FurtherRow(
-            test=name,
-            digest=digest,
-            label=label,
-            mean=statistics.fmean(scores) if scores else None,
-            sd=statistics.stdev(scores) if len(scores) > 1 else None,
-            n=len(scores),
-        )
-        for (name, digest, label), scores in values.items()
-    ]
-    return sorted(rows, key=lambda row: (row.test, row.digest, -(row.mean if row.mean is not None else -1), row.label))
+    current, _ = newest_versions([one.record for one in found])
+    places = {id(one.record): one for one in found}
+    scores: dict[tuple[str, str, str], list[float | None]] = defaultdict(list)
+    leaking: set[tuple[str, str, str]] = set()
+    faults: list[str] = []
+    for record in current:
+        if record.status != "done":
+            continue
+        parts = places[id(record)].folds or (places[id(record)],)
+        tests = [_current_tests(part, faults) for part in parts]
+        for name, digest in dict.fromkeys(key for one in tests for key in one):
+            said = [one[name, digest] for one in tests if (name, digest) in one]
+            scores[name, digest, record.segmenter.label].append(_mean_of_all(said, len(parts)))
+            if any(one.leaks for one in said):
+                leaking.add((name, digest, record.segmenter.label))
+    rows = [_row(key, values, key in leaking) for key, values in scores.items()]
+    rows.sort(key=lambda row: (row.test, row.digest, -(row.mean if row.mean is not None else -1), row.label))
+    return FurtherTable(tuple(rows), tuple(faults))
+
+
+def _current_tests(one: FoundRecord, faults: list[str]) -> dict[tuple[str, str], FurtherTest]:
+    """What a trial's present weights said, by set; what can't be read goes to `faults`."""
+    tests: dict[tuple[str, str], FurtherTest] = {}
+    for path in further_paths(one.path.parent):
+        try:
+            test = read_further_test(path)
+        except ResultsError as error:
+            faults.append(f"left out: {plain_text(str(error), 1000)}")
+            continue
+        if is_current(test, one.record):
+            tests[test.name, test.digest] = test
+    return tests
+
+
+def _mean_of_all(tests: Sequence[FurtherTest], n: int) -> float | None:
+    """The mean score of a trial's parts; None unless all n of them have one."""
+    known = [test.scores.iou_pooled for test in tests if test.scores.iou_pooled is not None]
+    return statistics.fmean(known) if len(known) == n else None
+
+
+def _row(key: tuple[str, str, str], scores: Sequence[float | None], is_leaking: bool) -> FurtherRow:
+    known = [score for score in scores if score is not None]
+    name, digest, label = key
+    return FurtherRow(
+        test=name,
+        digest=digest,
+        label=label,
+        mean=statistics.fmean(known) if known else None,
+        sd=statistics.stdev(known) if len(known) > 1 else None,
+        n=len(known),
+        is_leaking=is_leaking,
+    )
 
 
 def is_current(test: FurtherTest, record: TrialRecord) -> bool:

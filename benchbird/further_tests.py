@@ -125,6 +125,7 @@ def _score(test: AlsoTest, one: FoundRecord, request: ReevaluationRequest) -> No
         predictions_file=path.name,
         predictions_sha256=file_sha256(path),
         n_recordings=len(set(split.recording_ids)),
+        leaks=test.leaks,
         scores=again.scores(),
     )
     write_json_durably(path.with_suffix(".json"), json_value(scored))

@@ -22,7 +22,7 @@ from benchbird.data.contents import SampleIdentity, identify_splits
 from benchbird.data.folds import Pool, pool_digest, pool_splits
 from benchbird.data.identity import data_digest
 from benchbird.data.recordings import split_of
-from benchbird.data.subset import check_leaks, draw_subset
+from benchbird.data.subset import check_further_leaks, check_leaks, draw_subset
 from benchbird.errors import BenchbirdError, DataError, PluginError
 from benchbird.protocol import Protocol, study_digest
 from benchbird.records import SPLITS, Fold, SegmenterIdentity, TrialRecord
@@ -222,32 +222,43 @@ class AlsoTest:
         root: the folder.
         samples: its test split, or all of it where it is one split's folder; sorted by id.
         digest: the data digest of these samples alone.
+        leaks: its recordings that are in the study's train or val, let through by `data.allow_leaks`.
     """
 
     name: str
     root: Path
     samples: tuple[AnySample, ...]
     digest: str
+    leaks: int = 0
 
 
-def find_also_test(config: BenchmarkConfig, cache: Path) -> tuple[AlsoTest, ...]:
+def find_also_test(config: BenchmarkConfig, cache: Path, study: StudyData) -> tuple[AlsoTest, ...]:
     """The samples of `data.also_test`, laid out as the data set `birdsound` is, in the order of the file.
 
     `data.where`, `data.sizes` and `data.folds` say nothing of them; `data.recording_pattern` does.
 
+    Args:
+        config: the benchmark.
+        cache: the cache folder.
+        study: the data that the models were trained on; of a cross-validation, those of one fold.
+
     Raises:
-        DataError: everything that is wrong by name in one of the folders, or nothing in it.
+        DataError: everything that is wrong by name in one of the folders, nothing in it, or recordings in it that
+            the study trains or selects on and that `data.allow_leaks` doesn't let through.
     """
     found: list[AlsoTest] = []
     for root in config.data.also_test:
         samples = find_test(root, config.data.recording_pattern)
         identities = identify_splits({"test": samples}, cache)
+        name = _new_slug(root, [one.name for one in found])
+        allow = config.data.allow_leaks
         found.append(
             AlsoTest(
-                name=_new_slug(root, [one.name for one in found]),
+                name=name,
                 root=root,
                 samples=samples,
                 digest=data_digest("birdsound", identities),
+                leaks=check_further_leaks(name, identities["test"], study.identities, allow=allow),
             )
         )
     return tuple(found)

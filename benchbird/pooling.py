@@ -1,22 +1,27 @@
 """The folds of a cross-validation as one study: every recording tested once, by a model that never saw it.
 
-Owns how the trials of a segmenter and seed over all folds become one, in memory; nothing is written. Which
-records are folds of one cross-validation is for `studies.py`.
+Owns how the trials of a segmenter and seed over all folds become one, in memory; nothing is written. Records
+alone tell which trials are whole, so that predictions are read of the study that was chosen and of no other.
+Which records are folds of one cross-validation is for `studies.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import statistics
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from benchbird import metrics
+from benchbird.environment import describe_machine
+from benchbird.errors import ResultsError
+from benchbird.plain_text import plain_text
 from benchbird.predictions import Predictions, SplitCounts, read_predictions
 from benchbird.protocol import study_digest
 from benchbird.record_json import started_moment
@@ -28,10 +33,10 @@ def open_predictions(found: FoundRecord) -> Predictions:
     """The predictions of a trial; of a pooled one, those of all its folds together.
 
     Raises:
-        ResultsError: a file is missing or damaged.
+        ResultsError: a file is missing or damaged, or those of the folds don't fit together.
     """
     if found.folds:
-        return _pooled_predictions([open_predictions(part) for part in found.folds])
+        return _pooled_predictions(_fold_predictions(found))
     return read_predictions(found.path.parent / str(found.record.predictions_file))
 
 
@@ -43,8 +48,23 @@ def has_predictions(found: FoundRecord) -> bool:
     return name is not None and (found.path.parent / name).is_file()
 
 
-def pool(found: Sequence[FoundRecord], folder: Path) -> tuple[tuple[FoundRecord, ...], int]:
-    """The pooled trials of one cross-validation, and how many lack a fold.
+@dataclass(frozen=True)
+class Pool:
+    """What the records of one cross-validation's folds make.
+
+    Attributes:
+        trials: the whole ones, pooled; a done one's scores are still to be read, by `with_scores`.
+        incomplete: trials that lack a fold.
+        faults: one sentence for each trial that is left out because its folds contradict one another.
+    """
+
+    trials: tuple[FoundRecord, ...]
+    incomplete: int
+    faults: tuple[str, ...]
+
+
+def pool(found: Sequence[FoundRecord], folder: Path) -> Pool:
+    """Pool the folds of one cross-validation by what their records say; no other file is read.
 
     Args:
         found: records of the folds of one cross-validation under one protocol.
@@ -52,31 +72,106 @@ def pool(found: Sequence[FoundRecord], folder: Path) -> tuple[tuple[FoundRecord,
     """
     trials: dict[tuple[str, str, int], dict[int, FoundRecord]] = defaultdict(dict)
     for one in sorted(found, key=lambda one: (started_moment(one.record), str(one.path))):
-        record, fold = one.record, one.record.data.fold
-        assert fold is not None, "callers give folds"
-        trials[record.segmenter.label, trial_hash(record.segmenter), record.seed][fold.number] = one
-    pooled, incomplete = [], 0
+        record = one.record
+        trials[record.segmenter.label, trial_hash(record.segmenter), record.seed][_fold(record).number] = one
+    pooled, incomplete, faults = [], 0, []
     for (label, version, seed), parts in trials.items():
-        of = next(iter(parts.values())).record.data.fold
-        if of is None or len(parts) < of.of:
-            incomplete += 1
+        if fault := _numbering_fault(parts):
+            faults.append(f"{plain_text(label, 60)} seed {seed}: {fault}, so its folds can't be pooled")
             continue
         ordered = tuple(parts[number] for number in sorted(parts))
-        path = folder / f"{label}-{version}" / f"seed-{seed}" / RECORD_FILE
-        pooled.append(FoundRecord(path, _pooled_record(ordered), folds=ordered))
-    return tuple(pooled), incomplete
+        if len(ordered) < _fold(ordered[0].record).of:
+            incomplete += 1
+            continue
+        record = _pooled_record([part.record for part in ordered])
+        # The study's digest is in the path: under one benchmark there may be several cross-validations.
+        name = f"{label}-{version}".replace(os.sep, "_")  # a foreign label may be a path of its own
+        path = folder / record.study / name / f"seed-{seed}" / RECORD_FILE
+        pooled.append(FoundRecord(path, record, folds=ordered))
+    return Pool(tuple(pooled), incomplete, tuple(faults))
 
 
-def _pooled_record(parts: Sequence[FoundRecord]) -> TrialRecord:
-    records = [part.record for part in parts]
+def with_scores(one: FoundRecord) -> FoundRecord:
+    """A pooled trial with the scores of all test images together; an ordinary trial as it is.
+
+    Folds whose predictions can't be read or don't fit together make a failed trial that says why.
+    """
+    if not one.folds or one.record.status != "done":
+        return one
+    try:
+        predictions = open_predictions(one)
+    except ResultsError as error:
+        # Said relative to the benchmark's folder, since reasons stand in documents.
+        reason = str(error).replace(f"{one.path.parents[3]}{os.sep}", "")
+        return replace(one, record=_without_scores(replace(one.record, status="failed", reason=reason)))
+    last_epoch = None
+    if predictions.last_test is not None and predictions.last_val is not None:
+        last_epoch = SplitScores(val=_scores(predictions.last_val), test=_scores(predictions.last_test))
+    scores = SplitScores(val=_scores(predictions.val), test=_scores(predictions.test))
+    return replace(one, record=replace(one.record, scores=scores, last_epoch=last_epoch))
+
+
+def _fold(record: TrialRecord) -> Fold:
+    fold = record.data.fold
+    assert fold is not None, "callers give folds"
+    return fold
+
+
+def _numbering_fault(parts: Mapping[int, FoundRecord]) -> str:
+    """What contradicts itself in the numbers of a trial's folds, a clause; empty where nothing does."""
+    of = sorted({_fold(part.record).of for part in parts.values()})
+    if len(of) > 1:
+        return f"its records say that there are {of[0]} and that there are {of[1]} folds"
+    if beyond := [number for number in parts if not 1 <= number <= of[0]]:
+        return f"there is a record of fold {beyond[0]} of {of[0]}"
+    return ""
+
+
+def _fold_predictions(found: FoundRecord) -> list[Predictions]:
+    """The predictions of each fold, if every image and recording is tested in one of them alone.
+
+    Raises:
+        ResultsError: names the fold and its file.
+    """
+    parts: list[Predictions] = []
+    seen: dict[tuple[str, str], int] = {}
+    for part in found.folds:
+        number = _fold(part.record).number
+        path = part.path.parent / str(part.record.predictions_file)
+        if not has_predictions(part):
+            raise ResultsError(f"fold {number} has no predictions file, so the folds can't be pooled")
+        try:
+            predictions = open_predictions(part)
+        except ResultsError as error:
+            raise ResultsError(f"fold {number}: {error}") from error
+        if (size := part.record.protocol.get("image_size")) != predictions.image_size:
+            raise ResultsError(
+                f"fold {number}: {path}: masks of {predictions.image_size} pixels, the protocol's have {size}"
+            )
+        names = {("image", name) for name in predictions.sample_ids}
+        names |= {("recording", name) for name in predictions.recording_ids}
+        if twice := sorted(names & seen.keys()):
+            kind, name = twice[0]
+            raise ResultsError(
+                f"fold {number}: {path}: {kind} {plain_text(name, 60)} is tested in fold {seen[twice[0]]} too, so the "
+                "folds can't be pooled"
+            )
+        seen |= dict.fromkeys(names, number)
+        parts.append(predictions)
+    return parts
+
+
+def _pooled_record(records: Sequence[TrialRecord]) -> TrialRecord:
+    """What the records of a trial's folds say together; a done one's scores are still open."""
     first = records[0]
-    fold = first.data.fold
-    assert fold is not None
-    data = _pooled_data(records, fold)
+    fold = _fold(first)
+    machine = _commonest_machine(records)
+    there = [record for record in records if describe_machine(record.environment) == machine]
     common = replace(
         first,
         study=study_digest(str(first.protocol["digest"]), fold.pool_digest),
-        data=data,
+        data=_pooled_data(records, fold),
+        environment=there[0].environment,
         started_at=min(records, key=started_moment).started_at,
         duration_s=sum(record.duration_s for record in records),
         attempts=max(record.attempts for record in records),
@@ -85,25 +180,21 @@ def _pooled_record(parts: Sequence[FoundRecord]) -> TrialRecord:
                 [record.files.get(str(record.predictions_file), "") for record in records]
             )
         },
+        scores=None,
+        last_epoch=None,
+        weights_file=None,
     )
     failed = next((record for record in records if record.status != "done"), None)
     if failed is not None:
-        number = failed.data.fold.number if failed.data.fold is not None else 0
-        return _without_scores(replace(common, status=failed.status, reason=f"fold {number}: {failed.reason}"))
-    if not all(map(has_predictions, parts)):
-        reason = "a fold has no predictions file, so the folds can't be pooled"
-        return _without_scores(replace(common, status="failed", reason=reason))
-    predictions = _pooled_predictions([open_predictions(part) for part in parts])
-    last_epoch = None
-    if predictions.last_test is not None and predictions.last_val is not None:
-        last_epoch = SplitScores(val=_scores(predictions.last_val), test=_scores(predictions.last_test))
-    return replace(
-        common,
-        scores=SplitScores(val=_scores(predictions.val), test=_scores(predictions.test)),
-        last_epoch=last_epoch,
-        timing=_pooled_timing([record.timing for record in records if record.timing is not None]),
-        weights_file=None,
-    )
+        reason = f"fold {_fold(failed).number}: {failed.reason}"
+        return _without_scores(replace(common, status=failed.status, reason=reason))
+    return replace(common, timing=_pooled_timing([record.timing for record in there if record.timing is not None]))
+
+
+def _commonest_machine(records: Sequence[TrialRecord]) -> str:
+    """The machine that most of the folds ran on: a median over two machines is the speed of neither."""
+    counts = Counter(describe_machine(record.environment) for record in records)
+    return min(counts, key=lambda machine: (-counts[machine], machine))
 
 
 def _without_scores(record: TrialRecord) -> TrialRecord:
@@ -144,7 +235,7 @@ def _pooled_data(records: Sequence[TrialRecord], fold: Fold) -> DataSummary:
 
 
 def _pooled_timing(timings: Sequence[Timing]) -> Timing:
-    """Medians over the folds, which train on about as many images each."""
+    """Medians over folds of one machine, which train on about as many images each."""
 
     def median(values: Sequence[float | None]) -> float | None:
         known = [value for value in values if value is not None]

@@ -204,6 +204,8 @@ def _inconsistencies(record: TrialRecord) -> Iterator[str]:
         yield "seed, initialisation_seed, best_epoch, attempts, duration_s: found a negative number"
     if not record.segmenter.label.strip():
         yield "segmenter.label: empty"
+    if (fold := record.data.fold) is not None and not (fold.of >= 3 and 1 <= fold.number <= fold.of):
+        yield f"data.fold: found number {fold.number} of {fold.of}, expected 1 to the number of folds, at least 3"
 
 
 def _score_faults(where: str, scores: Scores) -> Iterator[str]:

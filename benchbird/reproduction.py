@@ -21,7 +21,7 @@ from benchbird.config.choices import resolve_dataset
 from benchbird.config.schema import FULL
 from benchbird.data.cache import PreparedData, prepare_splits
 from benchbird.environment import available_cores
-from benchbird.errors import ResultsError
+from benchbird.errors import ConfigError, DataError, ResultsError
 from benchbird.evaluation import Prediction
 from benchbird.findings import Finding, failed, notice
 from benchbird.plan import StudyData, find_data, with_fold
@@ -68,8 +68,10 @@ def reproduce(found: Sequence[FoundRecord], sources: Sources, observe: Observe) 
         sources: where their data are.
         observe: gets `{"event": "again", "label", "seed", "number", "of"}` before each.
 
+    Records whose profile or fold the benchmark or its data don't have get a finding, and the others go on.
+
     Raises:
-        ConfigError, DataError, PluginError: the benchmark, its data or a plugin can't be used.
+        ConfigError, PluginError: the benchmark or a plugin can't be used.
     """
     offered = {FULL, *profile_names(sources.benchmark)}
     groups: dict[tuple[str, int], list[FoundRecord]] = defaultdict(list)
@@ -81,12 +83,21 @@ def reproduce(found: Sequence[FoundRecord], sources: Sources, observe: Observe) 
             findings[one.path] = (failed(RECORD_FILE, "profile", what),)
         else:
             groups[profile, fold.number if fold is not None else 0].append(one)
+    refused: list[ConfigError] = []
     for (profile, fold_number), trials in groups.items():
-        material = _find(sources, profile, fold_number)
+        try:
+            material = _find(sources, profile, fold_number)
+        except (ConfigError, DataError) as error:
+            refused += [error] if isinstance(error, ConfigError) else []
+            what = f"{sources.benchmark.name}, profile {profile}, has no data for the record: {error}"
+            findings |= {one.path: (failed(RECORD_FILE, "data", what),) for one in trials}
+            continue
         for one in trials:
             place = {"label": one.record.segmenter.label, "seed": one.record.seed}
             observe({"event": "again", **place, "number": len(findings) + 1, "of": len(found)})
             findings[one.path] = tuple(_trial_findings(one, material, sources))
+    if refused and len(refused) == len(groups):
+        raise refused[0]  # no record's fault: nothing was usable
     return findings
 
 

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchbird.further_results import further_table
+from benchbird.further_results import FurtherRow, FurtherTable
 from benchbird.ranking import Ranking
 from benchbird.registry import REPORTERS, load_registry
 from benchbird.reporters.columns import MISSING, headline_text, interval_text
 from benchbird.reporters.markdown import table
 from benchbird.reporters.rendering import find_reporter, render_leaderboard
-from benchbird.results import find_records
 from benchbird.sweep import Sweep, curve
 
 
@@ -30,26 +29,35 @@ class Outcome:
         document: what `--json` says of it.
         ranking: its leaderboard; None after a dry run.
         folder: where its study lies; the benchmark's folder for pooled folds.
+        further: the ranked study's scores on further test sets.
     """
 
     code: int
     document: dict[str, Any]
     ranking: Ranking | None
     folder: Path
+    further: FurtherTable = field(default_factory=FurtherTable)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Lines for stderr."""
+        return (*(self.ranking.notices if self.ranking is not None else ()), *self.further.faults)
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:
     """What `--json` says of one benchmark's run."""
     if outcome.ranking is None:
         return outcome.document
-    return {**outcome.document, "leaderboard": json.loads(_rendered(outcome.ranking, "json"))}
+    further = [asdict(row) for row in outcome.further.rows]
+    leaderboard = json.loads(_rendered(outcome.ranking, "json"))
+    return {**outcome.document, "leaderboard": leaderboard, "further_tests": further}
 
 
 def outcome_text(outcome: Outcome) -> str:
     """The leaderboard as Markdown, with the further test sets below it; empty after a dry run."""
     if outcome.ranking is None:
         return ""
-    return _rendered(outcome.ranking, "markdown") + _further_text(outcome.folder)
+    return _rendered(outcome.ranking, "markdown") + _further_text(outcome.further)
 
 
 def _rendered(ranking: Ranking, reporter: str) -> str:
@@ -57,18 +65,22 @@ def _rendered(ranking: Ranking, reporter: str) -> str:
     return render_leaderboard(offer, ranking.leaderboard)
 
 
-def _further_text(folder: Path) -> str:
-    rows = further_table(find_records(folder).found)
-    if not rows:
+def _further_text(further: FurtherTable) -> str:
+    if not further.rows:
         return ""
 
     def number(value: float | None) -> str:
         return MISSING if value is None else f"{value:.3f}"
 
-    body = [[row.test, row.label, number(row.mean), number(row.sd), str(row.n)] for row in rows]
+    def name(row: FurtherRow) -> str:
+        return f"{row.test} (leaks)" if row.is_leaking else row.test
+
+    body = [[name(row), row.label, number(row.mean), number(row.sd), str(row.n)] for row in further.rows]
     headings = ["test set", "segmenter", "mean", "sd", "n"]
     shown = table(headings, body, [False, False, True, True, True])
-    return f"\nThe same weights on further test sets, IoU pooled:\n\n{shown}\n"
+    leaking = any(row.is_leaking for row in further.rows)
+    note = "\n(leaks): recordings of the set are trained or selected on, so its scores flatter.\n" if leaking else ""
+    return f"\nThe same weights on further test sets, IoU pooled:\n\n{shown}\n{note}"
 
 
 def sweep_document(sweep: Sweep, outcomes: Sequence[Outcome]) -> dict[str, Any]:

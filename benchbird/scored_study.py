@@ -5,6 +5,7 @@ Owns the reading; what follows from the scores of two studies is `comparison.py`
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,11 +20,14 @@ from benchbird.plain_text import plain_text
 from benchbird.pooling import has_predictions, open_predictions
 from benchbird.predictions import Predictions
 from benchbird.readings import Reading, read_trial, require_same_recordings
-from benchbird.records import TrialRecord
+from benchbird.records import Scores, TrialRecord
 from benchbird.results import FoundRecord
 
 NATIVE_SCORES = ("iou_native",)
 """Scores that don't depend on the protocol's image size by what they are taken over."""
+
+RECORDED = frozenset(field.name for field in dataclasses.fields(Scores))
+"""Scores that a record states, if only as undefined."""
 
 OTHER_MASKS = "the same names of test images, but other masks"
 
@@ -59,7 +63,8 @@ def read_scored_study(found: Sequence[FoundRecord], metric: str, index: Index) -
 
     Raises:
         ResultsError: records of several studies or of a noise budget, damaged predictions or such as
-            contradict their record or one another, or a score that neither records nor predictions tell.
+            contradict their record or one another, or a score that no record states and a trial's predictions
+            aren't there to tell.
     """
     require_one_study([one.record for one in found])
     records, superseded = newest_versions([one.record for one in found])
@@ -87,27 +92,27 @@ def _contender(label: str, trials: Sequence[TrialRecord], readings: Mapping[int,
 
 
 def _require_scores(records: Sequence[TrialRecord], readings: Mapping[int, Reading], metric: str) -> None:
+    """Check that no trial is silently without a score: by name, since a score that a record states may be undefined."""
     without = [one for one in records if one.status == "done" and id(one) not in readings]
-    if without and all(recorded(one, metric) is None for one in without):
-        first = without[0]
+    if without and metric not in RECORDED:
+        seeds = ", ".join(f"{plain_text(one.segmenter.label, 60)} seed {one.seed}" for one in without[:5])
+        more = f" and {len(without) - 5} more" if len(without) > 5 else ""
         raise ResultsError(
-            f"--metric {metric}: {plain_text(first.segmenter.label, 60)} seed {first.seed} of study {first.study} has "
-            "no predictions file, and its record doesn't state this score; choose one that it states, such as "
-            "iou_pooled"
+            f"--metric {metric}: {seeds}{more} of study {without[0].study}: no predictions file, and a record doesn't "
+            "state this score; choose one that it states, such as iou_pooled"
         )
 
 
 def why_apart(first: ScoredStudy, second: ScoredStudy, metric: str) -> str:
     """Why two studies were not tested on the same images and masks; empty where they were.
 
-    Decided by the predictions, where both sides have any, else by what the records say of the data.
+    Decided by the predictions, where both sides have any, else by what the records say of the data; never by
+    where the records lie.
 
     Raises:
         ResultsError: predictions that are damaged.
     """
     if first.tested is not None and second.tested is not None:
-        if first.tested.path == second.tested.path:
-            return ""
         return difference_of_tests(open_predictions(first.tested), open_predictions(second.tested), metric)
     one, other = first.records[0].data, second.records[0].data
     if (one.digest, one.content_sha256) == (other.digest, other.content_sha256):

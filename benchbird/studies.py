@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchbird.errors import ResultsError
 from benchbird.plain_text import plain_text
-from benchbird.pooling import pool
+from benchbird.pooling import pool, with_scores
 from benchbird.protocol import study_digest
 from benchbird.record_json import started_moment
 from benchbird.records import TrialRecord
@@ -32,12 +32,14 @@ class Study:
         folder: where its trials lie.
         found: its records with their files, by path.
         unended: its trials that have a folder and no record.
+        faults: a sentence for each trial of a cross-validation whose folds contradict one another.
     """
 
     digest: str
     folder: Path
     found: tuple[FoundRecord, ...]
     unended: int
+    faults: tuple[str, ...] = ()
 
     @property
     def records(self) -> tuple[TrialRecord, ...]:
@@ -103,7 +105,8 @@ def select_study(target: Path, *, results: Path, digest: str | None = None, opti
     if chosen.unended:
         trials = "1 trial has" if chosen.unended == 1 else f"{chosen.unended} trials have"
         notices.append(f"study {chosen.digest} is unfinished: {trials} not ended")
-    return StudyChoice(chosen, tuple(notices))
+    notices += [f"left out: {fault}" for fault in chosen.faults]
+    return StudyChoice(_scored(chosen), tuple(notices))
 
 
 def pooled_study(folder: Path, fold: Path) -> Study:
@@ -120,8 +123,13 @@ def pooled_study(folder: Path, fold: Path) -> Study:
     }
     for study in _studies(find_records(folder)):
         if study.digest in digests:
-            return study
+            return _scored(study)
     raise ResultsError(f"{folder}: no trial has ended in every fold, so the folds can't be pooled")
+
+
+def _scored(study: Study) -> Study:
+    """The study that was chosen, its pooled trials with their scores: only of it are predictions opened."""
+    return replace(study, found=tuple(map(with_scores, study.found)))
 
 
 def _folder_of(target: Path, results: Path) -> Path:
@@ -169,12 +177,12 @@ def _cross_validation(folder: Path, digest: str, found: Sequence[FoundRecord], u
     """The pooled study of folds that lie below `folder`; of a fold that stands alone, its own."""
     studies = {_ancestor(one.path, 3) for one in found}
     waiting = sum(unended.count(study) for study in studies)
-    pooled, incomplete = pool(found, folder)
-    if pooled:
-        return [Study(digest, folder, pooled, incomplete + waiting)]
+    pooled = pool(found, folder)
+    if pooled.trials:
+        return [Study(digest, folder, pooled.trials, pooled.incomplete + waiting, pooled.faults)]
+    grouped = {study: tuple(one for one in found if _ancestor(one.path, 3) == study) for study in sorted(studies)}
     return [
-        Study(study.name, study, tuple(one for one in found if _ancestor(one.path, 3) == study), unended.count(study))
-        for study in sorted(studies)
+        Study(study.name, study, records, unended.count(study), pooled.faults) for study, records in grouped.items()
     ]
 
 

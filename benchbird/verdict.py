@@ -83,6 +83,8 @@ def _sentence(comparison: Comparison, difference: Difference, alpha: float) -> s
     gap = f"{points(comparison.difference)} points"
     if comparison.low is not None and comparison.high is not None:
         gap += f", 95 % interval {points(comparison.low)} to {points(comparison.high)}"
+    if comparison.probability is not None:
+        gap += f", {first} scores higher on {100 * comparison.probability:.0f} % of recordings"
     design = f"{_count(comparison.n_recordings, 'recording')} with {_count(comparison.n_seeds, 'seed')}"
     if comparison.is_separable:
         return f"{first} is better than {second} on {design} ({gap}; {p_text(comparison.p_adjusted)} after Holm)."
@@ -117,7 +119,7 @@ def p_text(p: float | None) -> str:
     """A p-value with its sign of equality."""
     if p is None:
         return "p unknown"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return "p below 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -21,11 +21,13 @@ from benchbird.definitions import DEFINITIONS
 from benchbird.errors import ResultsError
 from benchbird.index import Index
 from benchbird.matches import Match
-from benchbird.protocol import OptimizerSettings
+from benchbird.protocol import OptimizerSettings, study_digest
 from benchbird.results import find_records
-from benchbird.scored_study import difference_of_tests
+from benchbird.scored_study import difference_of_tests, read_scored_study, why_apart
+from benchbird.studies import select_study
 from tests.predictions_factory import IMAGES, MadeUpImages, make_predictions, write_study, write_trial
 from tests.record_factory import GPU, MALICIOUS_NAMES, PROTOCOL, make_record, make_segmenter
+from tests.test_pooling import write_folds
 
 OTHER_PROTOCOL = replace(PROTOCOL, optimizer=OptimizerSettings(lr=1e-4))
 SEEDS = (0, 1, 2, 3, 4)
@@ -287,6 +289,65 @@ def test_a_recording_that_decides_whether_there_is_a_score(tmp_path: Path) -> No
     match = one_match(first, after(tmp_path, {"unet": 0.6}, images=images), "recall")
     assert (match.outcome, match.covers) == ("undecided", "seeds")
     assert "undefined without one of the recordings" in match.reason
+
+
+def test_a_score_that_one_trial_alone_cant_tell_is_an_error_that_names_it(
+    before: Path, tmp_path: Path, run: Callable[..., Said]
+) -> None:
+    other = after(tmp_path, {"unet": 0.5})
+    next(other.glob("unet-*/seed-3/predictions.npz")).unlink()
+    told = run(before, other, "--metric", "boundary_iou")
+    assert (told.code, told.out) == (1, "")
+    assert f"--metric boundary_iou: unet seed 3 of study {other.name}: no predictions file" in told.err
+
+
+def test_a_score_that_records_state_as_undefined_is_no_error(tmp_path: Path) -> None:
+    images = MadeUpImages(n_recordings=3, images_per_recording=1, without_bird=3)
+    first = write_study(tmp_path / "before", {"unet": 0.7}, images=images)
+    second = after(tmp_path, {"unet": 0.6}, images=images)
+    for file in tmp_path.rglob("predictions.npz"):
+        file.unlink()
+    match = one_match(first, second, "recall")
+    assert (match.outcome, match.difference) == ("undecided", None)
+    assert match.reason == "no seed has this score in A"
+
+
+@pytest.mark.parametrize("with_predictions", [True, False])
+def test_cross_validations_of_two_pools_in_one_folder_are_other_test_data(
+    tmp_path: Path, run: Callable[..., Said], with_predictions: bool
+) -> None:
+    root = tmp_path / "results"
+    for seed in (0, 1, 2):
+        write_folds(root, "unet", 0.7, seed)
+        write_folds(root, "unet", 0.5, seed, pool_letter="q")
+    if not with_predictions:
+        for file in root.rglob("predictions.npz"):
+            file.unlink()
+    studies = {one.digest: one for one in (select_study(root, results=root, digest=d).study for d in pools(root))}
+    one, other = studies
+    told = run(root, root, "--digest-a", one, "--digest-b", other, "--fail-on-regression")
+    assert told.code == 0, told.err
+    assert "A and B are the same trials" not in told.err
+    if with_predictions:
+        assert "the test data differ (other test images)" in told.err
+    same = run(root, root, "--digest-a", one, "--digest-b", one)
+    assert same.code == 0
+    assert "A and B are the same trials" in same.err
+    assert "the test data differ" not in same.err
+
+
+def test_paths_alone_say_nothing_of_the_test_data(tmp_path: Path) -> None:
+    for letter in "pq":
+        write_folds(tmp_path, "unet", 0.7, pool_letter=letter)
+    (first,), (second,) = (select_study(tmp_path, results=tmp_path, digest=one).study.found for one in pools(tmp_path))
+    one = read_scored_study([first], "iou_pooled", Index(None))
+    other = read_scored_study([replace(second, path=first.path)], "iou_pooled", Index(None))
+    assert why_apart(one, other, "iou_pooled") == "other test images"
+
+
+def pools(root: Path) -> list[str]:
+    protocol = str(find_records(root).found[0].record.protocol["digest"])
+    return [study_digest(protocol, letter * 12) for letter in "pq"]
 
 
 # Who is matched with whom

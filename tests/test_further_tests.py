@@ -17,11 +17,21 @@ import pytest
 from benchbird import metrics
 from benchbird.durable import json_bytes
 from benchbird.errors import ResultsError
-from benchbird.further_results import FurtherTest, further_name, further_table, read_further_tests
+from benchbird.further_results import (
+    FurtherTable,
+    FurtherTest,
+    further_name,
+    further_paths,
+    further_table,
+    read_further_test,
+)
 from benchbird.further_tests import run_further_tests
+from benchbird.index import Index
 from benchbird.plan import AlsoTest, Plan, find_also_test
 from benchbird.predictions import read_predictions
+from benchbird.ranking import rank_study
 from benchbird.results import FoundRecord, find_records
+from benchbird.run_report import Outcome, outcome_document, outcome_text
 from benchbird.verification import verify
 from tests.finished_bench import trial_folder
 from tests.small_bench import Bench, write_birds
@@ -43,7 +53,7 @@ def plan(finished: Bench, elsewhere: Path) -> Plan:
 
 @pytest.fixture(scope="module")
 def test_set(plan: Plan, finished: Bench) -> AlsoTest:
-    (found,) = find_also_test(plan.config, finished.folder / "cache")
+    (found,) = find_also_test(plan.config, finished.folder / "cache", plan.data)
     return found
 
 
@@ -70,6 +80,10 @@ def scored(finished: Bench, plan: Plan, test_set: AlsoTest, tmp_path_factory: py
 @pytest.fixture
 def results(scored: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(scored, tmp_path / "results"))
+
+
+def read_further_tests(folder: Path) -> list[FurtherTest]:
+    return list(map(read_further_test, further_paths(folder)))
 
 
 def one(results: Path, label: str = "atrous_segnet") -> tuple[Path, FurtherTest]:
@@ -129,7 +143,7 @@ def test_a_set_that_cant_be_prepared_is_said_once(
     image = next((broken / "Test" / "Images").iterdir())
     image.write_bytes(b"no image")
     moved = replace(plan.config, data=plan.config.data.model_copy(update={"also_test": (broken,)}))
-    (other,) = find_also_test(moved, tmp_path / "cache")
+    (other,) = find_also_test(moved, tmp_path / "cache", plan.data)
     events, problems = score(finished, results, plan, other)
     assert (events, len(problems)) == ([], 1)
     assert image.name in problems[0]
@@ -201,8 +215,10 @@ def test_a_link_is_no_further_test(results: Path, tmp_path: Path) -> None:
 
 def test_the_table_has_mean_and_deviation_over_seeds(scored: Path) -> None:
     found = find_records(scored).found
-    rows = further_table(found)
-    assert {(row.test, row.n) for row in rows} == {("elsewhere", 2)}
+    table = further_table(found)
+    assert table.faults == ()
+    rows = table.rows
+    assert {(row.test, row.n, row.is_leaking) for row in rows} == {("elsewhere", 2, False)}
     assert sorted(row.label for row in rows) == ["atrous_segnet", "patterned", "threshold"]
     assert [row.mean for row in rows] == sorted((row.mean or 0.0 for row in rows), reverse=True)
     for row in rows:
@@ -219,4 +235,76 @@ def _scores(found: FoundRecord, label: str) -> list[float]:
 
 
 def test_the_table_without_further_tests_is_empty(finished: Bench) -> None:
-    assert further_table(find_records(finished.results).found) == []
+    assert further_table(find_records(finished.results).found) == FurtherTable()
+
+
+def test_a_file_that_cant_be_read_leaves_the_others_in_the_table(results: Path) -> None:
+    folder, test = one(results)
+    path = folder / further_name(test.name, test.digest, "json")
+    path.write_bytes(b"{")
+    (folder / further_name("foreign", "0" * 12, "json")).write_text('{"schema": 1}')
+    table = further_table(find_records(results).found)
+    assert sorted((row.label, row.n) for row in table.rows) == [
+        ("atrous_segnet", 1), ("patterned", 2), ("threshold", 2)
+    ]  # fmt: skip
+    assert len(table.faults) == 2
+    for name in (path.name, "also-foreign-000000000000.json"):
+        assert any(fault.startswith("left out: ") and name in fault for fault in table.faults)
+
+
+def test_the_newest_version_is_chosen_as_the_leaderboard_does(results: Path) -> None:
+    found = find_records(results).found
+    failed = [
+        replace(
+            one,
+            record=replace(
+                one.record, segmenter=replace(one.record.segmenter, source_sha256="f" * 64), status="failed",
+                reason="no", scores=None, timing=None, started_at="2100-01-01T00:00:00+00:00",
+            ),
+        )
+        for one in found
+        if one.record.segmenter.label == "threshold"
+    ]  # fmt: skip
+    rows = further_table([*found, *failed]).rows
+    assert sorted(row.label for row in rows) == ["atrous_segnet", "patterned"]
+
+
+def rescored(folder: Path, **changes: Any) -> None:
+    """Change the one further test of a trial."""
+    (path,) = further_paths(folder)
+    path.write_bytes(json_bytes({**json.loads(path.read_bytes()), **changes}))
+
+
+def test_a_pooled_trial_counts_once_a_seed_with_the_mean_of_its_folds(results: Path) -> None:
+    trials = {label: find_records(trial_folder(results, label)).found[0] for label in ("threshold", "patterned")}
+    seed = trial_folder(results, "threshold", 1)
+    folds = (trials["threshold"], find_records(seed).found[0])
+    pooled = FoundRecord(results / "made-up" / "record.json", trials["threshold"].record, folds=folds)
+    (row,) = further_table([pooled]).rows
+    scores = [_scores(part, "threshold")[0] for part in folds]
+    assert (row.n, row.sd, row.is_leaking) == (1, None, False)
+    assert row.mean == pytest.approx(statistics.fmean(scores), abs=1e-15)
+    rescored(seed, leaks=2)
+    assert further_table([pooled]).rows[0].is_leaking
+    rescored(seed, weights_sha256="0" * 64)
+    (row,) = further_table([pooled]).rows
+    assert (row.n, row.mean) == (0, None), "a seed counts where every fold was scored"
+
+
+def test_a_set_that_leaks_is_marked(results: Path) -> None:
+    for found in find_records(results).found:
+        rescored(found.path.parent, leaks=1)
+    table = further_table(find_records(results).found)
+    assert all(row.is_leaking for row in table.rows)
+    outcome = Outcome(0, {}, rank_study(find_records(results).found, Index(None)), results, table)
+    text = outcome_text(outcome)
+    assert text.count("| elsewhere (leaks) |") == 3
+    assert "so its scores flatter" in text
+    assert [row["is_leaking"] for row in outcome_document(outcome)["further_tests"]] == [True] * 3
+
+
+def test_leaks_are_kept_with_the_scores(finished: Bench, results: Path, plan: Plan, test_set: AlsoTest) -> None:
+    for path in results.rglob("also-*"):
+        path.unlink()
+    score(finished, results, plan, replace(test_set, leaks=2))
+    assert one(results)[1].leaks == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -193,8 +194,9 @@ def test_other_sets_are_found_to_test_on_and_change_no_study(bench: Bench) -> No
     roots = ["Other Birds", "more/Other-Birds", "more/Other-Birds/Test", "birds/Valid"]
     (bench.folder / "more/other_birds").rename(bench.folder / "more/Other-Birds")
     text = f"data.also_test=[{', '.join(str(bench.folder / root) for root in roots)}]"
-    config = config_of(bench, text)
-    found = find_also_test(config, bench.folder / "cache")
+    config = config_of(bench, text, "data.allow_leaks=true")
+    found = find_also_test(config, bench.folder / "cache", data_of(bench))
+    assert [one.leaks for one in found] == [0, 0, 0, 3]
     assert [one.name for one in found] == ["other-birds", "other-birds-2", "other-birds-test", "birds-valid"]
     assert [len(one.samples) for one in found] == [4, 2, 2, 6]
     assert [one.root for one in found] == [bench.folder / root for root in roots]
@@ -202,10 +204,44 @@ def test_other_sets_are_found_to_test_on_and_change_no_study(bench: Bench) -> No
     assert found[1].digest == found[2].digest
     assert data_of(bench, text).digest == data_of(bench).digest
     assert make_small_plan(bench, text).study == make_small_plan(bench).study
-    assert find_also_test(config_of(bench), bench.folder / "cache") == ()
+    assert find_also_test(config_of(bench), bench.folder / "cache", data_of(bench)) == ()
 
 
 def test_what_is_wrong_with_another_set_is_said(bench: Bench) -> None:
     config = config_of(bench, f"data.also_test=[{bench.folder / 'birds/Test/Images'}]")
     with pytest.raises(DataError, match="has no folder Test, nor Images and Masks itself"):
-        find_also_test(config, bench.folder)
+        find_also_test(config, bench.folder, data_of(bench))
+
+
+def test_a_further_set_must_not_hold_what_is_trained_or_selected_on(bench: Bench) -> None:
+    birds, other, cache = bench.folder / "birds", bench.folder / "other", bench.folder / "cache"
+    write_birds(other, {"Test": 4}, seed=1)
+    for kind in ("Images", "Masks"):
+        # The same recording by name; the same content under another; a recording that is only tested.
+        shutil.copy(other / f"Test/{kind}/Test00_left.png", other / f"Test/{kind}/Train03_right.png")
+        shutil.copy(birds / f"Valid/{kind}/Valid01_left.png", other / f"Test/{kind}/new_left.png")
+    override = f"data.also_test=[{other}]"
+    with pytest.raises(DataError) as caught:
+        find_also_test(config_of(bench, override), cache, data_of(bench))
+    assert str(caught.value).startswith("data.also_test: other: 2 recordings are in the study's train or val too:\n")
+    assert "\n  Train03: train\n" in str(caught.value)
+    assert "\n  new: val, as Valid01_left\n" in str(caught.value)
+    assert "data.allow_leaks: true" in str(caught.value)
+    (allowed,) = find_also_test(config_of(bench, override, "data.allow_leaks=true"), cache, data_of(bench))
+    assert allowed.leaks == 2
+
+
+def test_a_further_set_is_checked_against_the_fold_s_own_train_and_val(bench: Bench) -> None:
+    write_birds(bench.folder / "other", {"Test": 1}, seed=1)  # of a recording called Test00
+    cache, config = bench.folder / "cache", config_of(bench, "data.folds=3", f"data.also_test=[{bench.folder}/other]")
+    refused = []
+    for number in (1, 2, 3):
+        chosen = with_fold(config, number)
+        data = find_data(chosen, BIRDS, cache)
+        seen = {one.recording_id for split in ("train", "val") for one in data.splits[split]}
+        try:
+            find_also_test(chosen, cache, data)
+        except DataError:
+            refused.append(number)
+        assert (number in refused) == ("Test00" in seen)
+    assert len(refused) == 2

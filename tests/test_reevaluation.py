@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchbird.data.prepared import load_split
-from benchbird.errors import ResultsError
+from benchbird.errors import ConfigError, ResultsError
 from benchbird.evaluation import Prediction
 from benchbird.plan import Plan
 from benchbird.predictions import read_predictions
+from benchbird.records import Fold
 from benchbird.reevaluation import (
     ReevaluationRequest,
     misfits,
@@ -27,10 +28,10 @@ from benchbird.reevaluation import (
     reevaluate_trial,
     request_again,
 )
-from benchbird.reproduction import compare
+from benchbird.reproduction import Sources, compare, reproduce
 from benchbird.results import FoundRecord
 from benchbird.runner import prepare
-from tests.finished_bench import copy_trial, found_trial, reseal_files, trial_folder
+from tests.finished_bench import copy_trial, found_trial, reseal_files, rewrite_record, trial_folder
 from tests.small_bench import Bench
 from tests.study_factory import make_small_plan
 
@@ -247,3 +248,44 @@ def test_a_copy_of_the_folder_elsewhere_predicts_the_same(
     moved = Path(shutil.copytree(trial_folder(finished.results, "threshold"), tmp_path / "x" / "seed-0"))
     again = reevaluate_trial(request_for(found_trial(moved), plan, splits["test"]))
     assert np.array_equal(again.predicted, read_predictions(moved / "predictions.npz").predicted)
+
+
+def sources_of(bench: Bench, benchmark: Path, *overrides: str) -> Sources:
+    return Sources(
+        benchmark=benchmark, profile=None, overrides=overrides, plugin_files=(), cache=bench.folder / "cache",
+        device="cpu", tolerance=0.0,
+    )  # fmt: skip
+
+
+def said(findings: Mapping[Path, Any], folder: Path) -> str:
+    (finding,) = findings[folder / "record.json"]
+    return f"{finding.severity} {finding}"
+
+
+def test_folds_that_the_data_dont_have_are_findings(finished: Bench, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    plain, beyond = copy_trial(finished, "threshold", tmp_path), copy_trial(finished, "threshold", tmp_path / "other")
+    fold = Fold(number=9, of=9, pool_digest="0" * 12)
+    rewrite_record(beyond, data=replace(found_trial(beyond).record.data, fold=fold))
+    sources = sources_of(finished, finished.folder / "small.yaml", "data.folds=3")
+    findings = reproduce([found_trial(plain), found_trial(beyond)], sources, lambda event: None)
+    assert "data.fold is 9, and there are 3 folds" in said(findings, beyond)
+    assert "data.folds makes 3 folds, and none is chosen" in said(findings, plain)
+    assert said(findings, plain).startswith("failed record.json: data: small.yaml, profile full, has no data")
+
+
+def test_a_profile_that_cant_be_used_leaves_the_others_alone(finished: Bench, tmp_path: Path) -> None:
+    benchmark = finished.folder / "profiles.yaml"
+    text = (finished.folder / "small.yaml").read_text()
+    benchmark.write_text(text + "profiles:\n  gone: {data: {root: nowhere}}\n")
+    (tmp_path / "other").mkdir()
+    good, bad = copy_trial(finished, "threshold", tmp_path), copy_trial(finished, "threshold", tmp_path / "other")
+    rewrite_record(bad, profile="gone")
+    events: list[Mapping[str, Any]] = []
+    sources = sources_of(finished, benchmark)
+    findings = reproduce([found_trial(bad), found_trial(good)], sources, events.append)
+    assert "no such folder" in said(findings, bad) and "profile gone" in said(findings, bad)
+    assert said(findings, good) == "notice predictions.npz: predicted: re-evaluated: identical"
+    assert [(event["number"], event["of"]) for event in events] == [(2, 2)]
+    with pytest.raises(ConfigError, match="no such folder"):
+        reproduce([found_trial(bad)], sources, events.append)

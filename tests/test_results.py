@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchbird.errors import ResultsError
 from benchbird.protocol import canonical_digest
 from benchbird.record_json import SEAL, json_value, parse_record, record_bytes
-from benchbird.records import SCHEMA_VERSION
+from benchbird.records import SCHEMA_VERSION, Fold
 from benchbird.results import (
     MAX_RECORD_BYTES,
     ResultsStore,
@@ -82,6 +82,13 @@ def test_add_then_read_gives_the_record_back(tmp_path: Path) -> None:
         assert path.name == "record.json"
         assert read_record(path) == record
     assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.parametrize(("number", "of"), [(1, 3), (3, 3), (1000, 1000)])
+def test_a_fold_of_its_folds_is_read_back(tmp_path: Path, number: int, of: int) -> None:
+    data = replace(make_record().data, fold=Fold(number=number, of=of, pool_digest="p" * 12))
+    record = make_record(data=data)
+    assert read_record(add_record(tmp_path, record)) == record
 
 
 def test_an_existing_record_is_replaced_only_when_asked(tmp_path: Path) -> None:
@@ -163,6 +170,10 @@ def _nested(path: str, value: object) -> dict[str, Any]:
         (_nested("timing.parameters", 10**18), "beyond"),
         (_nested("timing.gflop", 1e300), "beyond"),
         (_nested("segmenter.label", " "), "label"),
+        *(
+            (_nested("data.fold", {"number": number, "of": of, "pool_digest": "p" * 12}), r"data\.fold: found number")
+            for number, of in ((0, 3), (4, 3), (-1, 3), (1, 2), (1, 0))
+        ),
         (_nested("segmenter.label", "\ud800"), "JSON"),
         ([], "found list"),
         (None, "found NoneType"),

@@ -75,8 +75,13 @@ def _of_choice(before: FoundSide, after: FoundSide) -> Iterator[str]:
     else:
         for name, side in (("A", before), ("B", after)):
             yield from (f"{name}: {notice}" for notice in side.notices)
-    if {one.path for one in before.found} == {one.path for one in after.found}:
+    if _trials(before) == _trials(after):
         yield "A and B are the same trials"
+
+
+def _trials(side: FoundSide) -> set[tuple[str, tuple[Path, ...]]]:
+    """The trials of a side by their files; a pooled trial's own path is made up, those of its folds aren't."""
+    return {(one.record.study, tuple(part.path.absolute() for part in one.folds or (one,))) for one in side.found}
 
 
 def _of_comparison(comparison: StudyComparison, fail_on_regression: bool) -> Iterator[str]:

@@ -15,7 +15,8 @@ from benchbird.errors import UsageError
 
 if TYPE_CHECKING:
     from benchbird.config.benchmark import BenchmarkConfig
-    from benchbird.plan import Plan
+    from benchbird.further_results import FurtherTable
+    from benchbird.plan import AlsoTest, Plan
     from benchbird.ranking import Ranking
     from benchbird.records import Environment, TrialRecord
     from benchbird.registry import Registry
@@ -168,13 +169,14 @@ def _run_study(
     from benchbird.run_report import Outcome
 
     plan, cache = _plan(settings, config, plugin_files, registry)
+    further = _find_further(plan, cache)
     threads = None
     environment, seconds = _announce(settings, plan, cache, device, threads)
     document = plan_document(plan, seconds)
     if settings.dry_run:
         return Outcome(0, document, None, plan.study_folder)
     records = _carry_out(settings, plan, cache, registry, device, threads, environment)
-    _test_further(plan, cache, device, threads)
+    _test_further(plan, further, cache, device, threads)
     del document["estimate_s"]
     document["trials"] = [
         {"label": record.segmenter.label, "seed": record.seed, "status": record.status, "reason": record.reason}
@@ -182,7 +184,7 @@ def _run_study(
     ]
     document["results"] = str(plan.study_folder)
     code = 0 if all(record.status == "done" for record in records) else 1
-    return Outcome(code, document, _rank(settings, plan.study_folder, None), plan.study_folder)
+    return Outcome(code, document, *_rank(settings, plan.study_folder, None))
 
 
 def _pooled(settings: Settings, name: str, outcomes: Sequence[Outcome]) -> Outcome:
@@ -194,19 +196,24 @@ def _pooled(settings: Settings, name: str, outcomes: Sequence[Outcome]) -> Outco
     code = max(outcome.code for outcome in outcomes)
     if settings.dry_run:
         return Outcome(code, document, None, folder)
-    return Outcome(code, document, _rank(settings, folder, outcomes[-1].folder), folder)
+    return Outcome(code, document, *_rank(settings, folder, outcomes[-1].folder))
 
 
-def _rank(settings: Settings, folder: Path, fold: Path | None) -> Ranking:
+def _rank(settings: Settings, folder: Path, fold: Path | None) -> tuple[Ranking, Path, FurtherTable]:
     """The ranking of the study in `folder`, or of the cross-validation below it that `fold` belongs to."""
+    from benchbird.further_results import further_table
     from benchbird.index import index_of
     from benchbird.ranking import rank_study
     from benchbird.results import find_records
     from benchbird.studies import pooled_study
 
-    found = find_records(folder).found if fold is None else pooled_study(folder, fold).found
+    study = pooled_study(folder, fold) if fold is not None else None
+    found = study.found if study is not None else find_records(folder).found
     with index_of(settings.cache) as index:
-        return rank_study(found, index)
+        ranking = rank_study(found, index)
+    if study is not None:
+        ranking = replace(ranking, notices=(*ranking.notices, *study.faults))
+    return ranking, folder, further_table(found)
 
 
 def _decide(settings: Settings) -> tuple[BenchmarkConfig, tuple[Path, ...], Registry, str]:
@@ -319,13 +326,27 @@ def _carry_out(
         progress.close()
 
 
-def _test_further(plan: Plan, cache: Path, device: str, threads: int | None) -> None:
-    """Score the trained models on `data.also_test`, where that isn't done yet, and say what couldn't be."""
-    from benchbird.further_tests import run_further_tests
+def _find_further(plan: Plan, cache: Path) -> tuple[AlsoTest, ...]:
+    """The sets of `data.also_test`, before anything is trained, so that what is wrong with them is said early."""
     from benchbird.plan import find_also_test
+
+    tests = find_also_test(plan.config, cache, plan.data)
+    for test in tests:
+        if test.leaks:
+            click.echo(
+                f"notice     {test.name}: recordings in train or val too (data.allow_leaks): {test.leaks}; "
+                "its scores will flatter",
+                err=True,
+            )
+    return tests
+
+
+def _test_further(plan: Plan, tests: Sequence[AlsoTest], cache: Path, device: str, threads: int | None) -> None:
+    """Score the trained models on further sets, where that isn't done yet, and say what couldn't be."""
+    from benchbird.further_tests import run_further_tests
     from benchbird.results import find_records
 
-    if not plan.config.data.also_test:
+    if not tests:
         return
 
     def observe(event: Mapping[str, Any]) -> None:
@@ -335,7 +356,7 @@ def _test_further(plan: Plan, cache: Path, device: str, threads: int | None) -> 
 
     problems = run_further_tests(
         find_records(plan.study_folder).found,
-        find_also_test(plan.config, cache),
+        tests,
         plan.protocol,
         plugin_files=plan.plugin_files,
         cache=cache,
@@ -351,10 +372,10 @@ def _show(settings: Settings, outcome: Outcome) -> None:
     """Print what `benchbird leaderboard` would print of this study, and where the rest is."""
     from benchbird.run_report import outcome_document, outcome_text
 
+    _tell_notices([outcome])
     if settings.as_json:
         click.echo(json.dumps(outcome_document(outcome), indent=2))
     elif outcome.ranking is not None:
-        _tell_notices([outcome])
         click.echo(outcome_text(outcome), nl=False)
         click.echo(f"\nrecords, weights and predictions: {outcome.folder}", err=True)
         click.echo(f"every score: benchbird scores {outcome.folder}", err=True)
@@ -365,15 +386,15 @@ def _show_sweep(settings: Settings, sweep: Sweep, outcomes: Sequence[Outcome]) -
     """Print the leaderboards of a sweep and the curve that they make."""
     from benchbird.run_report import sweep_document, sweep_text
 
+    _tell_notices(outcomes)
     if settings.as_json:
         click.echo(json.dumps(sweep_document(sweep, outcomes), indent=2))
     elif not settings.dry_run:
-        _tell_notices(outcomes)
         click.echo(sweep_text(sweep, outcomes), nl=False)
 
 
 def _tell_notices(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
-        for notice in outcome.ranking.notices if outcome.ranking is not None else ():
+        for notice in outcome.notices:
             click.echo(f"notice     {notice}", err=True)
     sys.stderr.flush()

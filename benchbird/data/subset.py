@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbird.contract import AnySample, Splits
+from benchbird.data.contents import UNREADABLE, SampleIdentity
 from benchbird.data.faults import printable
 from benchbird.errors import DataError
 
@@ -85,5 +86,43 @@ def check_leaks(splits: Splits, *, allow: bool) -> int:
             + "\n".join(lines)
             + "\na test on what was trained on proves nothing; move each recording to one split, "
             "or set data.allow_leaks: true"
+        )
+    return len(found)
+
+
+def check_further_leaks(
+    name: str, further: Sequence[SampleIdentity], study: Mapping[str, Sequence[SampleIdentity]], *, allow: bool
+) -> int:
+    """The number of recordings of a further test set that a study trains or selects on.
+
+    A recording counts by its id, and by any sample with the same content under whatever name.
+
+    Args:
+        name: of the further set, for the message.
+        further: its samples.
+        study: the study's splits; `test` is none that models see.
+        allow: whether there may be any.
+
+    Raises:
+        DataError: there are any and they aren't allowed; lists them all.
+    """
+    found: dict[str, str] = {}
+    for split in ("train", "val"):
+        recordings = {one.recording_id for one in study.get(split, ())}
+        contents = {one.content_sha256: one.sample_id for one in study.get(split, ())}
+        contents.pop(UNREADABLE, None)
+        for one in further:
+            if one.recording_id in recordings:
+                found[one.recording_id] = split
+            elif one.content_sha256 in contents:
+                same = f"{split}, as {printable(contents[one.content_sha256])}"
+                found.setdefault(one.recording_id, same)
+    if found and not allow:
+        lines = [f"  {printable(recording)}: {where}" for recording, where in sorted(found.items())]
+        raise DataError(
+            f"data.also_test: {name}: {len(found)} recording{'s are' if len(found) > 1 else ' is'} in the study's "
+            "train or val too:\n" + "\n".join(lines) + "\na test on what was trained on proves nothing; leave them out "
+            "of that folder, tell them apart by its manifest.csv if only the names are the same, or set "
+            "data.allow_leaks: true"
         )
     return len(found)

@@ -11,6 +11,9 @@ import click
 import pytest
 
 from benchbird.cli import COMMANDS, benchbird
+from benchbird.leaderboard import rank
+from benchbird.pooling import has_predictions
+from benchbird.results import find_records
 from tests.small_bench import Bench
 
 ROOT = Path(__file__).parents[2]
@@ -64,10 +67,31 @@ def test_the_plugin_in_the_readme_runs_as_written(bench: Bench) -> None:
     assert labels == {"one_convolution", "threshold"}
 
 
-def test_published_tables_in_the_readme_are_those_of_the_published_records(bench: Bench) -> None:
-    published = ROOT / "results" / "published"
-    studies = sorted({path.parents[2] for path in published.rglob("record.json")})
-    assert studies, "nothing is published"
-    for study in studies:
-        done = bench.call("publish", str(study), "--to", str(ROOT / "README.md"), "--check")
-        assert done.returncode == 0, done.stderr
+PUBLISHED = sorted(path.parent for path in (ROOT / "results" / "published").glob("*/leaderboard.md"))
+
+
+def test_something_is_published_and_every_record_of_it_can_be_read() -> None:
+    assert PUBLISHED
+    for folder in PUBLISHED:
+        scan = find_records(folder)
+        assert scan.require_whole()
+        assert not scan.unended
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
+def test_a_published_table_is_the_one_in_the_readme_and_that_of_its_records(folder: Path, bench: Bench) -> None:
+    document = (folder / "leaderboard.md").read_text()
+    assert document.strip() in README
+    published = json.loads((folder / "leaderboard.json").read_text())
+    found = find_records(folder).found
+    again = rank([one.record for one in found])
+    assert again.study == published["study"]
+    assert {row.label: row.score.mean for row in again.rows} == {
+        row["label"]: pytest.approx(row["score"]["mean"], abs=1e-12) for row in published["rows"]
+    }
+    if all(has_predictions(one) for one in found):
+        # With the predictions there, intervals, letters and verdict follow from them to the last digit.
+        assert bench.call("leaderboard", str(folder)).stdout == document
+        assert json.loads(bench.call("leaderboard", str(folder), "--json").stdout) == published
+        checked = bench.call("verify", str(folder), "--allow-missing")
+        assert checked.returncode == 0, checked.stdout

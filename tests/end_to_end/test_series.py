@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.small_bench import Bench, write_birds
 
 
@@ -71,3 +73,44 @@ def test_the_same_weights_are_scored_on_further_test_sets_once(bench: Bench) -> 
     assert "on other-place" not in second.stderr
     kept = [path for path in bench.results.rglob("also-other-place-*.json") if isinstance(path, Path)]
     assert len(kept) == 2
+
+
+def test_further_tests_of_a_cross_validation_are_its_own(bench: Bench) -> None:
+    other, only = bench.folder / "other", ("--only", "threshold")
+    write_birds(other, {"Test": 4}, seed=7)
+    for path in other.rglob("*.png"):
+        path.rename(path.with_name(path.name.replace("Test", "Elsewhere")))
+    further = ("--set", f"data.also_test=[{other}]")
+    plain = bench.run(*only, *further, "--json")
+    assert plain.returncode == 0, plain.stderr
+    (alone,) = json.loads(plain.stdout)["further_tests"]
+    folded = bench.run(*only, *further, "--set", "data.folds=3", "--json")
+    assert folded.returncode == 0, folded.stderr
+    (row,) = json.loads(folded.stdout)["further_tests"]
+    assert (row["test"], row["label"], row["n"], row["is_leaking"]) == ("other", "threshold", 1, False)
+    kept = [json.loads(path.read_bytes()) for path in bench.results.rglob("also-other-*.json")]
+    assert len(kept) == 4
+    folds = [one["scores"]["iou_pooled"] for one in kept if one["scores"]["iou_pooled"] != alone["mean"]]
+    everyone = [one["scores"]["iou_pooled"] for one in kept]
+    assert row["mean"] == pytest.approx((sum(everyone) - alone["mean"]) / 3, abs=1e-12)
+    assert folds, "the folds' models say something else"
+    next(bench.results.rglob("also-other-*.json")).with_name(f"also-foreign-{'0' * 12}.json").write_text("{}")
+    errors = ""
+    for arguments in (further, (*further, "--set", "data.folds=3")):
+        shown = bench.run(*only, *arguments)
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stdout.count("| other ") == 1
+        errors += shown.stderr
+    assert "notice     left out: " in errors and "also-foreign-" in errors
+
+
+def test_a_further_set_that_is_trained_on_is_refused_before_training(bench: Bench) -> None:
+    further = ("--only", "threshold", "--set", f"data.also_test=[{bench.folder / 'birds' / 'Train'}]")
+    refused = bench.run(*further)
+    assert refused.returncode == 1
+    assert "data.also_test: birds-train: 7 recordings are in the study's train or val too" in refused.stderr
+    assert bench.records() == []
+    allowed = bench.run(*further, "--set", "data.allow_leaks=true")
+    assert allowed.returncode == 0, allowed.stderr
+    assert "| birds-train (leaks) |" in allowed.stdout
+    assert "notice     birds-train: recordings in train or val too" in allowed.stderr

@@ -1,7 +1,7 @@
 """What each habit of AtrousSegNet's own training does to its score, one at a time, against the strict protocol.
 
     python tests/performance/quirks.py
-    python tests/performance/quirks.py --root ../shared/data/real-birds
+    python tests/performance/quirks.py --root real-birds
 
 Trained, selected and scored by benchbird's own code: AtrousSegNet at 64×64, 10 epochs of batch 4, Adam at
 1e-3, on 102 generated samples (102, so that a batch of 4 is left incomplete), chosen on 30 and scored on 60.

@@ -1,6 +1,6 @@
 """What the embedded set teaches: AtrousSegNet trained on it alone, scored on a folder of real pairs.
 
-    python tests/performance/transfer.py ../shared/data/real-birds --sizes 64 128 --seeds 0 1 2
+    python tests/performance/transfer.py real-birds --sizes 64 128 --seeds 0 1 2
 
 Trained, selected and scored by benchbird's own code: 400 generated samples, 15 epochs of batch 8, Adam at
 1e-3, the epoch chosen on 100 further generated samples. The real pairs are read for scoring only.
