@@ -190,13 +190,13 @@ def test_the_key_of_pooled_folds_hangs_on_each_file_whatever_its_name(tmp_path: 
         (one.path.parent / PREDICTIONS_FILE).rename(one.path.parent / "other.npz")
         files = {"other.npz": one.record.files[PREDICTIONS_FILE]}
         renamed.append(replace(one, record=replace(one.record, predictions_file="other.npz", files=files)))
-    (pooled,), _ = pool(renamed, tmp_path)
+    (pooled,) = pool(renamed, tmp_path).trials
     assert read_trial(pooled, ("event_f1_30",), Index(None))["event_f1_30"].score is not None
     keys = {predictions_key(pooled.record)}
     for place, one in enumerate(renamed):
         others = [*renamed]
         others[place] = replace(one, record=replace(one.record, files={"other.npz": "e" * 64}))
-        (changed,), _ = pool(others, tmp_path)
+        (changed,) = pool(others, tmp_path).trials
         keys.add(predictions_key(changed.record))
         with pytest.raises(ResultsError, match=r"files\.other\.npz is another SHA-256"):
             read_trial(changed, ("event_f1_30",), Index(None))
