@@ -6,6 +6,7 @@ for `ranking.py`, showing a leaderboard for the reporters.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections import Counter, defaultdict
@@ -115,6 +116,10 @@ def by_label(done: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:
     for record in done:
         trials[record.segmenter.label].append(record)
     return trials
+
+
+RECORDED = frozenset(field.name for field in dataclasses.fields(Scores))
+"""Scores that a record states; every other one takes its predictions."""
 
 
 def recorded(trial: TrialRecord, metric: str) -> float | None:

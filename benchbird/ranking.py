@@ -5,7 +5,6 @@ Owns the composition: what is read, what is remembered, what is said of trials w
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,21 +15,17 @@ from benchbird.assessment import ASSESSMENT_VERSION, Contender, Evaluation, asse
 from benchbird.definitions import DEFINITIONS, HEADLINE
 from benchbird.errors import ResultsError, UsageError
 from benchbird.index import Index
-from benchbird.leaderboard import BESIDE, SHOWN_BESIDE, by_label, rank, recorded
+from benchbird.leaderboard import BESIDE, RECORDED, SHOWN_BESIDE, by_label, rank, recorded
 from benchbird.pooling import has_predictions
 from benchbird.protocol import canonical_digest
 from benchbird.readings import READING_VERSION, predictions_key, read_trial, require_same_recordings
 from benchbird.record_json import json_value
-from benchbird.records import Scores, TrialRecord
+from benchbird.records import TrialRecord
 from benchbird.results import FoundRecord
 from benchbird.standings import Leaderboard
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-
-_RECORDED = frozenset(field.name for field in dataclasses.fields(Scores))
-"""What a record states."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def _notices(done: Sequence[TrialRecord], present: Sequence[TrialRecord], metric
     if not missing:
         return []
     trials = "1 trial has" if missing == 1 else f"{missing} trials have"
-    if metric not in _RECORDED:
+    if metric not in RECORDED:
         raise ResultsError(f"--metric {metric}: {trials} no predictions file, and no record states this score")
     whose = "its" if missing == 1 else "their"
     return [f"{trials} no predictions file, so that {whose} intervals and comparisons can't cover recordings"]

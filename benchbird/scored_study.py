@@ -5,7 +5,6 @@ Owns the reading; what follows from the scores of two studies is `comparison.py`
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,19 +14,16 @@ import numpy.typing as npt
 from benchbird.assessment import Contender
 from benchbird.errors import ResultsError
 from benchbird.index import Index
-from benchbird.leaderboard import by_label, newest_versions, recorded, require_one_study
+from benchbird.leaderboard import RECORDED, by_label, newest_versions, recorded, require_one_study
 from benchbird.plain_text import plain_text
 from benchbird.pooling import has_predictions, open_predictions
 from benchbird.predictions import Predictions
 from benchbird.readings import Reading, read_trial, require_same_recordings
-from benchbird.records import Scores, TrialRecord
+from benchbird.records import TrialRecord
 from benchbird.results import FoundRecord
 
 NATIVE_SCORES = ("iou_native",)
 """Scores that don't depend on the protocol's image size by what they are taken over."""
-
-RECORDED = frozenset(field.name for field in dataclasses.fields(Scores))
-"""Scores that a record states, if only as undefined."""
 
 OTHER_MASKS = "the same names of test images, but other masks"
 
