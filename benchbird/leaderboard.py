@@ -66,7 +66,7 @@ def rank(records: Sequence[TrialRecord], metric: str = HEADLINE, evaluate: Evalu
     evaluation = evaluate(done, metric)
     assessment = evaluation.assessment
     newest = max(current, key=lambda record: (started_moment(record), repr(record)))
-    unranked = _why_unranked(newest)
+    unranked = _why_unranked(newest, done)
     if unranked:
         assessment = replace(assessment, comparisons=(), letters={}, ranks={}, detectable=None, verdict=(unranked,))
         evaluation = replace(evaluation, assessment=assessment)
@@ -102,7 +102,10 @@ def rank(records: Sequence[TrialRecord], metric: str = HEADLINE, evaluate: Evalu
     )
 
 
-def _why_unranked(record: TrialRecord) -> str:
+def _why_unranked(record: TrialRecord, done: Sequence[TrialRecord]) -> str:
+    tests = [one.scores.test for one in done if one.scores is not None]
+    if tests and all(test.n_ref_empty == test.n_images for test in tests):
+        return "Nothing is ranked: no mask of the test split has any bird, so there is nothing to find."
     leaks = record.data.leaks_allowed
     if not leaks:
         return ""

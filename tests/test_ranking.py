@@ -106,12 +106,13 @@ def test_predictions_of_one_trial_are_missing(root: Path) -> None:
 
 
 def test_masks_without_any_bird(tmp_path: Path) -> None:
-    """Recall is undefined for everyone: nobody has a score, and nothing breaks."""
+    """Recall is undefined for everyone, and every IoU is 0: there is nothing to rank, and that is said."""
     images = replace(IMAGES, without_bird=IMAGES.n_test)
     write_study(tmp_path, {"unet": 0.8, "atrous": 0.5}, images=images)
     board = ranked(tmp_path, "recall").leaderboard
-    assert [(row.rank, row.score.mean, row.score.n, row.letters) for row in board.rows] == [(1, None, 0, "")] * 2
-    assert board.verdict == ()
+    assert [(row.rank, row.score.mean, row.score.n, row.letters) for row in board.rows] == [(0, None, 0, "")] * 2
+    assert board.unranked.startswith("Nothing is ranked: no mask of the test split has any bird")
+    assert board.verdict == (board.unranked,)
     assert {row.iou_pooled.mean for row in board.rows} == {0.0}
 
 
