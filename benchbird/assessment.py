@@ -23,7 +23,7 @@ from benchbird.statistics.multiple import compact_letters, holm, rank_intervals
 from benchbird.statistics.planning import detectable_difference
 from benchbird.verdict import verdict
 
-ASSESSMENT_VERSION = 2
+ASSESSMENT_VERSION = 3
 """Changes when the same readings give another assessment."""
 
 ALPHA = 0.05
@@ -108,7 +108,7 @@ def assess(contenders: Sequence[Contender], *, higher_is_better: bool = True) ->
     is_decided = bool(comparisons) and all(one.covers == "seeds and recordings" for one in comparisons)
     is_decided &= len(comparisons) == len(order) * (len(order) - 1) // 2
     letters, ranks = _groups(labels, comparisons) if is_decided else ({}, {})
-    detectable = [one.detectable for one in comparisons if one.detectable is not None]
+    detectable = [one.detectable for one in comparisons if is_decided and one.detectable is not None]
     return Assessment(
         estimates=estimates,
         comparisons=comparisons,
@@ -145,8 +145,8 @@ def estimate(contender: Contender) -> Estimate:
         mean=mean,
         sd=sd,
         n=len(values),
-        low=interval.low,
-        high=interval.high,
+        low=None if interval.low is None else max(interval.low, 0.0),
+        high=None if interval.high is None else min(interval.high, 1.0),
         covers=interval.covers,
         reason=interval.reason,
     )
@@ -216,6 +216,11 @@ def holm_adjusted(p_values: Sequence[float | None]) -> list[float | None]:
     return result
 
 
+def _within_scale(gap: float | None) -> float | None:
+    """A gap of scores in [0, 1], or None for one that can't be: two seeds may ask for more."""
+    return gap if gap is not None and gap < 1 else None
+
+
 def _comparison(
     first: Contender, second: Contender, difference: Difference, p_adjusted: float | None, alpha: float
 ) -> Comparison:
@@ -232,7 +237,7 @@ def _comparison(
         probability=probability_between(first, second),
         n_seeds=difference.n_seeds,
         n_recordings=difference.n_recordings,
-        detectable=detectable_difference(difference, alpha=alpha) if covers_both else None,
+        detectable=_within_scale(detectable_difference(difference, alpha=alpha)) if covers_both else None,
         covers=difference.covers,
         reason=difference.reason,
     )

@@ -18,7 +18,13 @@ from benchbird.index import Index
 from benchbird.leaderboard import BESIDE, RECORDED, SHOWN_BESIDE, by_label, rank, recorded
 from benchbird.pooling import has_predictions
 from benchbird.protocol import canonical_digest
-from benchbird.readings import READING_VERSION, predictions_key, read_trial, require_same_recordings
+from benchbird.readings import (
+    READING_VERSION,
+    predictions_key,
+    read_trial,
+    require_same_recordings,
+    require_stated_files,
+)
 from benchbird.record_json import json_value
 from benchbird.records import TrialRecord
 from benchbird.results import FoundRecord
@@ -61,6 +67,8 @@ def rank_study(found: Sequence[FoundRecord], index: Index, metric: str = HEADLIN
     def evaluate(done: Sequence[TrialRecord], name: str) -> Evaluation:
         present = [record for record in done if has_predictions(places[id(record)])]
         notices.extend(_notices(done, present, name))
+        for record in present:
+            require_stated_files(places[id(record)])
         key = _evaluation_key(done, present, name)
         known = _decode(index.get(key))
         if known is not None:

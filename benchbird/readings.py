@@ -82,12 +82,13 @@ def read_trial(found: FoundRecord, metrics: tuple[str, ...], index: Index) -> di
         ResultsError: the predictions file is missing or damaged, or contradicts the record.
     """
     record = found.record
+    require_stated_files(found)
     key = predictions_key(record)
     known = {metric: _decode(index.get(f"reading/{READING_VERSION}/{metric}/{key}")) for metric in metrics}
     readings = {metric: reading for metric, reading in known.items() if reading is not None}
     missing = [metric for metric in metrics if metric not in readings]
     if missing:
-        predictions = stated_predictions(found)
+        predictions = open_predictions(found)
         for metric in missing:
             readings[metric] = take_reading(predictions, metric)
             index.put(f"reading/{READING_VERSION}/{metric}/{key}", _encode(readings[metric]))
@@ -103,15 +104,29 @@ def stated_predictions(found: FoundRecord) -> Predictions:
         ResultsError: the file is missing or damaged, or another than the record's.
     """
     predictions = open_predictions(found)
-    for part in found.folds or (found,):
-        name = str(part.record.predictions_file)
-        if file_sha256(part.path.parent / name) != part.record.files.get(name):
-            folder = part.path.parent
-            raise ResultsError(
-                f"{folder / name}: not the file that the record states (files.{name} is another SHA-256): "
-                f"`benchbird verify {folder}` says more"
-            )
+    require_stated_files(found)
     return predictions
+
+
+def require_stated_files(found: FoundRecord) -> None:
+    """Hash the predictions of a done trial, of all folds for a pooled one: the index answers by what a record states.
+
+    Raises:
+        ResultsError: a file is missing, or another than its record's.
+    """
+    for part in found.folds or (found,):
+        path = part.path.parent / str(part.record.predictions_file)
+        try:
+            given = file_sha256(path)
+        except OSError as error:
+            raise ResultsError(
+                f"{path}: could not be read ({error.strerror or error}); scores beyond the record's need it"
+            ) from error
+        if given != part.record.files.get(path.name):
+            raise ResultsError(
+                f"{path}: not the file that the record states (files.{path.name} is another SHA-256): "
+                f"`benchbird verify {path.parent}` says more"
+            )
 
 
 def require_same_recordings(readings: Mapping[tuple[str, int], Reading]) -> None:

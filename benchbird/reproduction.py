@@ -137,7 +137,10 @@ def _trial_findings(one: FoundRecord, material: _Material, sources: Sources) -> 
     of = f"{sources.benchmark.name}, profile {config.profile}"
     if differing := [name for name in said if said[name] != given[name]]:
         for name in differing:
-            what = f"the record says {said[name]}, {of} gives {given[name]}, so nothing can be compared"
+            what = (
+                f"the record says {said[name]}, {of} gives {given[name]}, so nothing can be compared; "
+                "give the run's --set, --profile and --plugin again"
+            )
             yield failed(RECORD_FILE, name, what)
         return
     prepared = material.prepare(sources.cache)

@@ -70,10 +70,12 @@ class StudyChoice:
     Attributes:
         study: its records.
         notices: lines for stderr: other studies, trials not ended, records left out.
+        left_out: those of the notices that tell of records which could not be used.
     """
 
     study: Study
     notices: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def select_study(target: Path, *, results: Path, digest: str | None = None, option: str = "--digest") -> StudyChoice:
@@ -106,7 +108,8 @@ def select_study(target: Path, *, results: Path, digest: str | None = None, opti
         trials = "1 trial has" if chosen.unended == 1 else f"{chosen.unended} trials have"
         notices.append(f"study {chosen.digest} is unfinished: {trials} not ended")
     notices += [f"left out: {fault}" for fault in chosen.faults]
-    return StudyChoice(_scored(chosen), tuple(notices))
+    left_out = tuple(notice for notice in notices if notice.startswith("left out: "))
+    return StudyChoice(_scored(chosen), tuple(notices), left_out)
 
 
 def pooled_study(folder: Path, fold: Path) -> Study:

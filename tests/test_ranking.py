@@ -207,9 +207,18 @@ def test_other_predictions_than_the_record_states_are_refused(root: Path) -> Non
 def test_damaged_predictions_are_refused_and_named(root: Path) -> None:
     path = next(root.glob(f"*/*/unet-*/seed-1/{PREDICTIONS_FILE}"))
     path.write_bytes(path.read_bytes()[:900])
-    with pytest.raises(ResultsError, match="not a whole archive") as caught:
+    with pytest.raises(ResultsError, match="another SHA-256") as caught:
         ranked(root)
     assert str(path) in str(caught.value)
+
+
+def test_another_file_stops_the_ranking_although_the_index_knows_the_answer(root: Path, tmp_path: Path) -> None:
+    with Index(tmp_path / "index.sqlite") as index:
+        rank_study(find_records(root).found, index)
+        first, second = sorted(root.glob(f"*/*/unet-*/seed-*/{PREDICTIONS_FILE}"))[:2]
+        shutil.copyfile(first, second)
+        with pytest.raises(ResultsError, match="another SHA-256"):
+            rank_study(find_records(root).found, index)
 
 
 def test_copies_of_a_trial_count_once_whichever_has_its_predictions(root: Path) -> None:

@@ -82,24 +82,46 @@ def found(tmp_path: Path) -> FoundRecord:
 ALL = tuple(DEFINITIONS)
 
 
-def test_the_second_time_the_predictions_are_not_opened(found: FoundRecord, tmp_path: Path) -> None:
+def never(_found: FoundRecord) -> Predictions:
+    raise AssertionError("the predictions were opened")
+
+
+def test_the_second_time_the_predictions_are_hashed_but_not_opened(
+    found: FoundRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Index(tmp_path / "index.sqlite") as index:
         first = read_trial(found, ALL, index)
-    (found.path.parent / PREDICTIONS_FILE).unlink()
+    monkeypatch.setattr(module, "open_predictions", never)
     with Index(tmp_path / "index.sqlite") as index:
         second = read_trial(found, ALL, index)
-        with pytest.raises(ResultsError, match="no such plain file"):
+        with pytest.raises(AssertionError):
             read_trial(found, ALL, Index(None))
     assert list(second) == list(ALL)
     for metric in ALL:
         _same(first[metric], second[metric])
 
 
-def test_one_more_score_is_read_beside_those_that_are_known(found: FoundRecord, tmp_path: Path) -> None:
+def test_what_the_index_remembers_holds_no_longer_than_the_file(found: FoundRecord, tmp_path: Path) -> None:
+    path = found.path.parent / PREDICTIONS_FILE
+    with Index(tmp_path / "index.sqlite") as index:
+        read_trial(found, ("dice",), index)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ResultsError, match="another SHA-256"):
+            read_trial(found, ("dice",), index)
+        path.unlink()
+        with pytest.raises(ResultsError, match="could not be read"):
+            read_trial(found, ("dice",), index)
+
+
+def test_one_more_score_is_read_beside_those_that_are_known(
+    found: FoundRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Index(tmp_path / "index.sqlite") as index:
         read_trial(found, ("iou_pooled",), index)
         assert set(read_trial(found, ("iou_pooled", "dice"), index)) == {"iou_pooled", "dice"}
-    (found.path.parent / PREDICTIONS_FILE).unlink()
+    monkeypatch.setattr(module, "open_predictions", never)
     with Index(tmp_path / "index.sqlite") as index:
         read_trial(found, ("iou_pooled", "dice"), index)
 
@@ -110,8 +132,8 @@ def test_an_older_version_s_answer_is_not_used(
     with Index(tmp_path / "index.sqlite") as index:
         read_trial(found, ("dice",), index)
         monkeypatch.setattr(module, "READING_VERSION", module.READING_VERSION + 1)
-        (found.path.parent / PREDICTIONS_FILE).unlink()
-        with pytest.raises(ResultsError, match="no such plain file"):
+        monkeypatch.setattr(module, "open_predictions", never)
+        with pytest.raises(AssertionError):
             read_trial(found, ("dice",), index)
 
 

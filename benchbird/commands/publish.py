@@ -42,6 +42,9 @@ def command(target: Path, document: Path, results: Path, digest: str | None, che
     registry = load_registry(groups=(REPORTERS,))
     offer = find_reporter(registry, reporter)
     choice = select_study(target, results=results, digest=digest)
+    if choice.left_out:
+        # A published table must not lose a trial in silence.
+        raise ResultsError("\n".join([*choice.left_out, "nothing is published until these are mended or removed"]))
     with index_of(None) as index:
         ranking = rank_study(choice.study.found, index)
     leaderboard = ranking.leaderboard

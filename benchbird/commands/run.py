@@ -379,7 +379,7 @@ def _show(settings: Settings, outcome: Outcome) -> None:
         click.echo(outcome_text(outcome), nl=False)
         click.echo(f"\nrecords, weights and predictions: {outcome.folder}", err=True)
         click.echo(f"every score: benchbird scores {outcome.folder}", err=True)
-        click.echo(f"into a document: benchbird publish {outcome.folder} --to README.md", err=True)
+        click.echo(f"into a document: benchbird publish {outcome.folder} --to REPORT.md", err=True)
 
 
 def _show_sweep(settings: Settings, sweep: Sweep, outcomes: Sequence[Outcome]) -> None:

@@ -122,3 +122,14 @@ def test_malicious_names_leave_one_block(tmp_path: Path) -> None:
             assert _publish(root, "--to", document) == 0
             assert document.read_text().count("benchbird:leaderboard b/cpu/synthetic") == 2
     assert os.listdir(tmp_path / "results0") == ["b"]
+
+
+def test_a_trial_is_not_lost_in_silence(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = tmp_path / "README.md"
+    path = next(results.rglob("record.json"))
+    path.write_text(path.read_text().replace('"attempts": 1', '"attempts": 2'))
+    assert _publish(results, "--to", document) == 1
+    assert not document.exists()
+    said = capsys.readouterr().err
+    assert "attempts: altered since the record was written" in said
+    assert "nothing is published until these are mended or removed" in said

@@ -131,4 +131,5 @@ def test_without_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     for arguments in ([], ["--by", "recording"], ["--curve"]):
         code, out, err = run(capsys, tmp_path, *arguments)
         assert (code, out) == (1, "")
-        assert err == f"benchbird: {path}: no such plain file; scores beyond the record's need it\n"
+        assert err.startswith(f"benchbird: {path}: ")
+        assert err.endswith("scores beyond the record's need it\n")
