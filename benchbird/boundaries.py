@@ -7,7 +7,6 @@ Owns the boundary region of a mask and its counts; it refuses logits, files and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -61,10 +60,3 @@ def boundary_counts(predicted: Mask, reference: Mask) -> tuple[int, int]:
     intersection = np.count_nonzero(predicted_region & reference_region)
     union = np.count_nonzero(predicted_region | reference_region)
     return int(intersection), int(union)
-
-
-def boundary_iou(counts: Iterable[tuple[int, int]]) -> float | None:
-    """Boundary IoU pooled over images: sum of intersections over sum of unions, None where no mask has a pixel."""
-    images = tuple(counts)
-    union = sum(image[1] for image in images)
-    return sum(image[0] for image in images) / union if union else None

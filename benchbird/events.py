@@ -62,16 +62,6 @@ class EventCounts:
     reference: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventScore:
-    """Pooled scores of events at one IoU threshold, each in 0 … 1 or None where there is nothing to divide by."""
-
-    threshold: float
-    precision: float | None
-    recall: float | None
-    f1: float | None
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EdgeErrors:
     """Errors, predicted minus reference, of the M events of an image matched at `EDGE_THRESHOLD`.
@@ -160,25 +150,6 @@ def event_counts(predicted: Mask, reference: Mask) -> EventCounts:
         ValueError: as `match_events`.
     """
     return matching_counts(match_events(predicted, reference))
-
-
-def event_scores(counts: Iterable[EventCounts]) -> tuple[EventScore, ...]:
-    """Precision, recall and F1 of events pooled over images, one score for each of `EVENT_THRESHOLDS`."""
-    images = tuple(counts)
-    predicted = sum(image.predicted for image in images)
-    reference = sum(image.reference for image in images)
-    scores = []
-    for index, threshold in enumerate(EVENT_THRESHOLDS):
-        matched = sum(image.matched[index] for image in images)
-        scores.append(
-            EventScore(
-                threshold=threshold,
-                precision=_ratio(matched, predicted),
-                recall=_ratio(matched, reference),
-                f1=_ratio(2 * matched, predicted + reference),
-            )
-        )
-    return tuple(scores)
 
 
 def matching_edge_errors(matching: Matching, attributes: Mapping[str, str]) -> EdgeErrors:
@@ -324,7 +295,3 @@ def _statistic(images: list[ErrorArray]) -> EdgeStatistic:
     if len(errors) == 0:
         return EdgeStatistic(n_events=0, mean_absolute=None, bias=None)
     return EdgeStatistic(n_events=len(errors), mean_absolute=float(np.abs(errors).mean()), bias=float(errors.mean()))
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

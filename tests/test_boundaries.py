@@ -95,23 +95,6 @@ def test_counts_keep_their_invariances(seed: int) -> None:
     assert itself[0] == itself[1] > 0
 
 
-def test_the_score_is_pooled_and_not_averaged() -> None:
-    assert boundaries.boundary_iou(iter([(1, 1), (1, 7)])) == 2 / 8
-
-
-def test_the_score_without_a_pixel_is_undefined() -> None:
+def test_masks_without_a_pixel_have_no_boundary() -> None:
     nothing = np.zeros((5, 5), dtype=np.bool_)
     assert boundaries.boundary_counts(nothing, nothing) == (0, 0)
-    assert boundaries.boundary_iou([(0, 0)]) is None
-    assert boundaries.boundary_iou([]) is None
-
-
-def test_what_is_no_pair_of_masks_is_refused() -> None:
-    mask = np.zeros((2, 3), dtype=np.bool_)
-    for predicted in (mask.T, mask[None]):
-        with pytest.raises(ValueError, match="one shape"):
-            boundaries.boundary_counts(predicted, mask)
-    with pytest.raises(ValueError, match="uint8"):
-        boundaries.boundary_region(mask.astype(np.uint8))
-    with pytest.raises(ValueError, match=r"\(1, 2, 3\)"):
-        boundaries.boundary_region(mask[None])

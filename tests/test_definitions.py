@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, precision_score, recall_score
 
 from benchbird import metrics
-from benchbird.boundaries import boundary_counts, boundary_iou
+from benchbird.boundaries import boundary_counts
 from benchbird.definitions import (
     DEFINITIONS,
     bin_probabilities,
@@ -25,7 +25,7 @@ from benchbird.definitions import (
     validation_threshold,
     whole,
 )
-from benchbird.events import event_counts, event_scores
+from benchbird.events import event_counts
 from benchbird.predictions import Predictions
 from tests.predictions_factory import MadeUpImages, make_predictions, random_predictions, some_images
 
@@ -132,15 +132,25 @@ def _calibration(predictions: Predictions, members: Members) -> float:
     return error / pixels if pixels else math.nan
 
 
+def _divided(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
+
+
 def _boundary(predictions: Predictions, members: Members) -> float:
-    found = boundary_iou(boundary_counts(*predictions.masks(index)) for index in members)
-    return math.nan if found is None else found
+    found = [boundary_counts(*predictions.masks(index)) for index in members]
+    return _divided(sum(one[0] for one in found), sum(one[1] for one in found))
 
 
 def _events(place: int, kind: str) -> Callable[[Predictions, Members], float]:
     def oracle(predictions: Predictions, members: Members) -> float:
-        found = getattr(event_scores(event_counts(*predictions.masks(index)) for index in members)[place], kind)
-        return math.nan if found is None else float(found)
+        found = [event_counts(*predictions.masks(index)) for index in members]
+        matched = sum(one.matched[place] for one in found)
+        predicted, reference = sum(one.predicted for one in found), sum(one.reference for one in found)
+        return {
+            "precision": _divided(matched, predicted),
+            "recall": _divided(matched, reference),
+            "f1": _divided(2 * matched, predicted + reference),
+        }[kind]
 
     return oracle
 

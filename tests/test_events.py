@@ -339,27 +339,6 @@ def test_a_summary_without_events_is_undefined() -> None:
     assert events.summarise_edges([]) == expected
 
 
-def test_scores_are_pooled_and_not_averaged() -> None:
-    images = [
-        EventCounts(matched=(3, 2), predicted=4, reference=3),
-        EventCounts(matched=(1, 0), predicted=6, reference=1),
-    ]
-    loose, strict = events.event_scores(iter(images))
-    assert (loose.threshold, loose.precision, loose.recall) == (0.3, 4 / 10, 4 / 4)
-    assert loose.f1 == pytest.approx(8 / 14)
-    assert (strict.threshold, strict.precision, strict.recall) == (0.5, 2 / 10, 2 / 4)
-    assert strict.f1 == pytest.approx(4 / 14)
-
-
-def test_scores_without_anything_to_divide_by_are_undefined() -> None:
-    (score, _) = events.event_scores([EventCounts(matched=(0, 0), predicted=0, reference=2)])
-    assert (score.precision, score.recall, score.f1) == (None, 0.0, 0.0)
-    (score, _) = events.event_scores([EventCounts(matched=(0, 0), predicted=2, reference=0)])
-    assert (score.precision, score.recall, score.f1) == (0.0, None, 0.0)
-    (score, _) = events.event_scores([])
-    assert (score.precision, score.recall, score.f1) == (None, None, None)
-
-
 def test_noise_of_thousands_of_events_needs_no_table_of_all_pairs() -> None:
     noise = np.zeros((256, 256), dtype=np.bool_)
     noise[::2, ::2] = True  # 16384 events: all pairs would take 2 GB
