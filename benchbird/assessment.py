@@ -21,9 +21,9 @@ from benchbird.statistics.difference import Difference, paired_difference, proba
 from benchbird.statistics.jackknife import MIN_RECORDINGS
 from benchbird.statistics.multiple import compact_letters, holm, rank_intervals
 from benchbird.statistics.planning import detectable_difference
-from benchbird.verdict import verdict
+from benchbird.verdict import of_one_seed, verdict
 
-ASSESSMENT_VERSION = 3
+ASSESSMENT_VERSION = 4
 """Changes when the same readings give another assessment."""
 
 ALPHA = 0.05
@@ -92,9 +92,10 @@ def assess(contenders: Sequence[Contender], *, higher_is_better: bool = True) ->
         (one for one in contenders if estimates[one.label].mean is not None),
         key=lambda one: (-_height(estimates[one.label], higher_is_better), one.label),
     )
+    compared = _comparable(order, estimates)
     pairs = [
         _better_first(*pair, higher_is_better=higher_is_better)
-        for pair in combinations(order, 2)
+        for pair in combinations(compared, 2)
         if common_seeds(*pair)
     ]
     differences = [difference_between(first, second) for first, second in pairs]
@@ -104,19 +105,29 @@ def assess(contenders: Sequence[Contender], *, higher_is_better: bool = True) ->
         _comparison(first, second, difference, p_adjusted, ALPHA / max(n_known, 1))
         for (first, second), difference, p_adjusted in zip(pairs, differences, adjusted, strict=True)
     )
-    labels = [one.label for one in order]
+    labels = [one.label for one in compared]
     is_decided = bool(comparisons) and all(one.covers == "seeds and recordings" for one in comparisons)
-    is_decided &= len(comparisons) == len(order) * (len(order) - 1) // 2
+    is_decided &= len(comparisons) == len(compared) * (len(compared) - 1) // 2
     letters, ranks = _groups(labels, comparisons) if is_decided else ({}, {})
+    apart = [one.label for one in order if one not in compared]
     detectable = [one.detectable for one in comparisons if is_decided and one.detectable is not None]
     return Assessment(
         estimates=estimates,
         comparisons=comparisons,
         letters=letters,
-        ranks=ranks,
+        ranks={} if apart else ranks,
         detectable=plain_statistics.median(detectable) if detectable else None,
-        verdict=verdict(labels, comparisons, differences, is_decided=is_decided, alpha=ALPHA),
+        verdict=(
+            *verdict(labels, comparisons, differences, is_decided=is_decided, alpha=ALPHA),
+            *map(of_one_seed, apart),
+        ),
     )
+
+
+def _comparable(order: Sequence[Contender], estimates: Mapping[str, Estimate]) -> list[Contender]:
+    """Those with two seeds or more, where there are two such: one seed more must not cost the others their verdict."""
+    several = [one for one in order if estimates[one.label].n > 1]
+    return several if len(several) > 1 else list(order)
 
 
 def _better_first(first: Contender, second: Contender, *, higher_is_better: bool) -> tuple[Contender, Contender]:

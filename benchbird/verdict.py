@@ -50,6 +50,11 @@ def verdict(
     return tuple(_sentence(one, how, alpha / len(comparisons)) for one, how in pairs if _is_told(one, labels))
 
 
+def of_one_seed(label: str) -> str:
+    """What is said of a segmenter with one seed among others with several."""
+    return f"{plain_text(label, 60)} has one seed and is compared with nobody; run it with the seeds of the others."
+
+
 def _is_told(comparison: Comparison, labels: Sequence[str]) -> bool:
     # As sets: on the common seeds a pair may stand the other way round than in the ranking.
     pair = {comparison.first, comparison.second}

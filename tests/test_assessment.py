@@ -145,10 +145,25 @@ def test_one_seed_has_no_verdict() -> None:
 
 
 def test_one_seed_in_common_of_several() -> None:
-    first, second, third = noisy("a", 0.7), noisy("b", 0.6), noisy("c", 0.5, seeds=1)
-    found = assess([first, second, third])
+    first, other = noisy("a", 0.7), noisy("b", 0.6)
+    last = max(first.scores)
+    second = Contender(
+        label="b",
+        scores={seed + last: score for seed, score in other.scores.items()},
+        readings={seed + last: reading for seed, reading in other.readings.items()},
+    )
+    found = assess([first, second])
     assert found.letters == {}
-    assert found.verdict[0].startswith("No verdict: with one seed in common nobody knows")
+    assert found.verdict[0].startswith("No verdict: with one seed")
+
+
+def test_one_seed_of_one_segmenter_leaves_the_others_their_verdict() -> None:
+    first, second, third = noisy("a", 0.7), noisy("b", 0.6), noisy("c", 0.5, seeds=1)
+    alone, found = assess([first, second]), assess([first, second, third])
+    assert set(found.letters) == {"a", "b"}
+    assert found.comparisons == alone.comparisons
+    assert found.ranks == {}
+    assert found.verdict[-1] == "c has one seed and is compared with nobody; run it with the seeds of the others."
 
 
 @pytest.mark.parametrize("recordings", [1, 2, 4])

@@ -308,3 +308,19 @@ def test_the_name_of_a_score() -> None:
         require_metric(name)
     with pytest.raises(UsageError, match="--metric 'iou': expected one of iou_pooled, iou_native, "):
         require_metric("iou")
+
+
+def test_a_segmenter_with_one_seed_costs_the_others_no_verdict(root: Path) -> None:
+    before = ranked(root).leaderboard
+    assert all(row.letters for row in before.rows)
+    write_trial(root, "mine", level=0.6, seed=0, images=IMAGES)
+    after = ranked(root).leaderboard
+    assert {row.label: row.letters for row in after.rows} == {row.label: row.letters for row in before.rows} | {
+        "mine": ""
+    }
+    assert after.comparisons == before.comparisons
+    assert after.verdict == (
+        *before.verdict,
+        "mine has one seed and is compared with nobody; run it with the seeds of the others.",
+    )
+    assert {row.rank for row in after.rows} == set(range(1, len(after.rows) + 1))
