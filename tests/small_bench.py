@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ def write_birds(root: Path, sizes: dict[str, int], seed: int = 0) -> None:
             Image.fromarray((bird * 255).astype(np.uint8)).save(root / split / "Masks" / name)
 
 
+def _hear_ctrl_c() -> None:
+    # A shell that runs the tests in the background has them ignore Ctrl-C, and what they start inherits that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Bench:
     """A folder with `small.yaml`, its data in `birds`, a cache and a results root."""
@@ -74,7 +80,7 @@ class Bench:
         return subprocess.Popen(
             self.command("run", "small.yaml", "--device", "cpu", *arguments), cwd=self.folder,
             env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True, stdin=subprocess.DEVNULL,
+            start_new_session=True, stdin=subprocess.DEVNULL, preexec_fn=_hear_ctrl_c,
         )  # fmt: skip
 
     def records(self) -> list[Path]:
