@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbird.durable import make_folder
+from benchbird.execution import allocation
 
 PRELOADED = ("benchbird.execution.preload",)
 """Imported once by the fork server, in the background, and shared by every child."""
@@ -66,21 +67,23 @@ def warm_up() -> None:
 
 @contextlib.contextmanager
 def _fit_for_server() -> Iterator[None]:
-    """What a process started within inherits: deafness to Ctrl-C, and no import from the working folder."""
+    """What a process started within inherits: deafness to Ctrl-C, safe imports, memory that is kept."""
     # The server would print a traceback if Ctrl-C, which is meant for the run, met it at its imports.
     previous = None
     if threading.current_thread() is threading.main_thread():
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     # It is started by `python -c`, to which a `random.py` that lies about would be the standard library's.
-    given = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
+    wanted = {"PYTHONSAFEPATH": "1", allocation.VARIABLE: allocation.tunables()}
+    given = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:
-        if given is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = given
+        for name, value in given.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
         if previous is not None:
             signal.signal(signal.SIGINT, previous)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -112,3 +113,14 @@ def refuse_to_end(_: object, report: Report) -> None:
             time.sleep(60)
         except KeyboardInterrupt:
             continue
+
+
+def fault_pages(rounds: int, report: Report) -> None:
+    """Report how many pages were faulted in by taking, filling and freeing 64 MiB again and again."""
+
+    def fill_and_free() -> int:
+        assert b"x" * (64 * 2**20)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    first = fill_and_free()
+    report({"faults": [fill_and_free() for _ in range(rounds)][-1] - first})
