@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import torch
 
+from benchbird.compilation import begin_pass
 from benchbird.errors import ProtocolViolation, UsageError
 from benchbird.protocol import Protocol
 
@@ -114,7 +115,8 @@ def check_flags(expected: dict[str, object]) -> None:
 
 @contextlib.contextmanager
 def autocast(protocol: Protocol, device: torch.device) -> Iterator[None]:
-    """Run the block in the protocol's precision (bf16 autocast, or nothing)."""
+    """Run the block, one pass of the model, in the protocol's precision (bf16 autocast, or nothing)."""
+    begin_pass(protocol)
     if protocol.precision == "bf16":
         with torch.autocast(device.type, dtype=torch.bfloat16):
             yield

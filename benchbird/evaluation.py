@@ -118,12 +118,21 @@ def _predict(model: nn.Module, split: ResidentSplit, protocol: Protocol) -> Iter
     try:
         for start in range(0, len(split), protocol.batch_size):
             index = torch.arange(start, min(start + protocol.batch_size, len(split)), device=split.device)
-            images = split.pictures(index)
+            images = split.pictures(_filled(index, protocol))
             with torch.inference_mode(), autocast(protocol, split.device):
                 logits = check_logits(model(images), images)
-            yield index, logits
+            yield index, logits[: len(index)]
     finally:
         model.train(was_training)
+
+
+def _filled(index: torch.Tensor, protocol: Protocol) -> torch.Tensor:
+    """Positions of a whole batch: a compiled model would be compiled anew for the shape of an incomplete one.
+
+    In `eval()` the logits of an image don't depend on its batch-mates, so the last image stands in.
+    """
+    missing = protocol.batch_size - len(index)
+    return torch.cat([index, index[-1:].expand(missing)]) if protocol.compile and missing else index
 
 
 def _native_counts(logits: torch.Tensor, mask: npt.NDArray[np.bool_], threshold: float) -> torch.Tensor:

@@ -71,7 +71,7 @@ class Protocol:
         precision: `fp32`, `tf32` (CUDA matrix products and convolutions) or `bf16` (autocast).
         channels_last: memory layout of model and batches.
         deterministic: refuse operations that don't repeat exactly on this device.
-        compile: run the model through `torch.compile`.
+        compile: run the model through `torch.compile`; `cuda_graphs` lets CUDA graphs replay the result.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -89,7 +89,7 @@ class Protocol:
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: bool = False
     deterministic: bool = True
-    compile: bool = False
+    compile: Literal[False, True, "cuda_graphs"] = False
 
     def as_dict(self) -> dict[str, Any]:
         """Every setting and every fixed rule's version, as JSON values: what the digest covers."""

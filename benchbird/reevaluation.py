@@ -18,6 +18,7 @@ from safetensors.torch import load as load_tensors
 from torch import nn
 
 from benchbird import backend
+from benchbird.compilation import compiled
 from benchbird.contract import SegmenterSpec
 from benchbird.data.prepared import load_split
 from benchbird.errors import BenchbirdError, ResultsError
@@ -29,7 +30,7 @@ from benchbird.protocol import Protocol
 from benchbird.reasons import describe_error
 from benchbird.records import SegmenterIdentity
 from benchbird.results import FoundRecord
-from benchbird.training import Weights, compiled
+from benchbird.training import Weights
 
 _SHOWN_FAULTS = 3
 

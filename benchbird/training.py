@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
 
 import torch
 from torch import nn
@@ -17,6 +16,7 @@ from torch import nn
 from benchbird import metrics
 from benchbird.backend import autocast, synchronize
 from benchbird.batches import ResidentSplit
+from benchbird.compilation import compiled as compiled
 from benchbird.errors import DataError, Diverged, ProtocolViolation
 from benchbird.evaluation import check_logits, validate
 from benchbird.protocol import OptimizerSettings, Protocol
@@ -133,11 +133,6 @@ def train(
         after_epoch(training)
 
 
-def compiled(model: nn.Module, protocol: Protocol) -> nn.Module:
-    """The model as the protocol runs it; it shares its weights with `model`."""
-    return cast(nn.Module, torch.compile(model)) if protocol.compile else model
-
-
 def clone_weights(model: nn.Module) -> Weights:
     """A copy of the state dict that later steps can't change."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
@@ -186,13 +181,14 @@ def _train_epoch(
     model.train()
     summed = torch.zeros((), device=split.device)
     for step in range(steps):
+        # Before the forward pass, so that gradients and activations aren't held at the same time.
+        optimizer.zero_grad(set_to_none=True)
         index = order[step * protocol.batch_size : (step + 1) * protocol.batch_size]
         images = split.pictures(index)
         with autocast(protocol, split.device):
             output = model(images)
         logits = check_logits(output, images)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, split.targets(index))
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         summed += loss.detach()

@@ -22,6 +22,7 @@ from torch import nn
 from benchbird import backend, timing
 from benchbird.batches import ResidentSplit
 from benchbird.checkpoint import load_checkpoint, save_checkpoint, serialize
+from benchbird.compilation import compiled
 from benchbird.data.prepared import PreparedSplit, load_split
 from benchbird.durable import file_sha256, make_folder, write_durably, write_json_durably
 from benchbird.environment import capture_environment
@@ -43,7 +44,7 @@ from benchbird.records import (
 from benchbird.results import CURVE_FILE as CURVE_FILE
 from benchbird.results import LOG_FILE as LOG_FILE
 from benchbird.results import RECORD_FILE, add_record
-from benchbird.training import Training, clone_weights, compiled, start_training, train
+from benchbird.training import Training, clone_weights, start_training, train
 
 PREDICTIONS_FILE = "predictions.npz"
 WEIGHTS_FILE = "weights.safetensors"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import pytest
 import torch
 
@@ -40,6 +43,17 @@ def test_training_in_each_precision_repeats_bit_for_bit(precision: str) -> None:
     first, second = trained(protocol), trained(protocol)
     for name, tensor in first.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name])
+
+
+@pytest.mark.parametrize("compile", [True, "cuda_graphs"])
+def test_compiled_training_repeats_and_stays_near_the_plain_one(compile: Literal[True, "cuda_graphs"]) -> None:
+    plain = Protocol(image_size=32, batch_size=4, epochs=3, optimizer=OptimizerSettings(lr=1e-3))
+    fast = replace(plain, compile=compile)
+    first, second = trained(fast), trained(fast)
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name])
+    losses = [epoch.train_loss for epoch in trained(plain).epochs]
+    assert [epoch.train_loss for epoch in first.epochs] == pytest.approx(losses, rel=0.02)
 
 
 def test_predictions_on_the_device_agree_with_the_cpu() -> None:

@@ -205,7 +205,10 @@ _EXPECTED: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than_equal": lambda context: f"at most {_number(context['le'])}",
     "too_short": lambda context: f"at least {context['min_length']}",
     "too_long": lambda context: f"at most {context['max_length']} items",
-    "literal_error": lambda context: context["expected"].replace("'", ""),
+    # As YAML writes truth, where the values are Python's.
+    "literal_error": lambda context: re.sub("False|True", lambda found: found[0].lower(), context["expected"]).replace(
+        "'", ""
+    ),
 }
 
 

@@ -176,7 +176,11 @@ def test_sections_that_say_nothing_have_their_defaults(write: Write) -> None:
         ),
         (
             SMALL + "protocol: {compile: on}\n",
-            "b.yaml:3:21: protocol.compile: found 'on', expected true or false",
+            "b.yaml:3:21: protocol.compile: found 'on', expected false, true or cuda_graphs",
+        ),
+        (
+            SMALL + "protocol: {channels_last: on}\n",
+            "b.yaml:3:27: protocol.channels_last: found 'on', expected true or false",
         ),
         (
             SMALL + "protocol: {precision: fp16}\n",
