@@ -7,6 +7,7 @@ Owns how readings become estimates and comparisons. The mathematics is `statisti
 from __future__ import annotations
 
 import statistics as plain_statistics
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -20,10 +21,10 @@ from benchbird.statistics.crossed import Interval, crossed_interval
 from benchbird.statistics.difference import Difference, paired_difference, probability_of_beating
 from benchbird.statistics.jackknife import MIN_RECORDINGS
 from benchbird.statistics.multiple import compact_letters, holm, rank_intervals
-from benchbird.statistics.planning import detectable_difference
+from benchbird.statistics.pairs import detectable_differences, paired_differences, probabilities_of_beating
 from benchbird.verdict import of_one_seed, verdict
 
-ASSESSMENT_VERSION = 4
+ASSESSMENT_VERSION = 5
 """Changes when the same readings give another assessment."""
 
 ALPHA = 0.05
@@ -98,12 +99,15 @@ def assess(contenders: Sequence[Contender], *, higher_is_better: bool = True) ->
         for pair in combinations(compared, 2)
         if common_seeds(*pair)
     ]
-    differences = [difference_between(first, second) for first, second in pairs]
+    differences = _differences(pairs)
     adjusted = holm_adjusted([difference.p_value for difference in differences])
     n_known = sum(difference.p_value is not None for difference in differences)
+    detected = detectable_differences(differences, alpha=ALPHA / max(n_known, 1))
     comparisons = tuple(
-        _comparison(first, second, difference, p_adjusted, ALPHA / max(n_known, 1))
-        for (first, second), difference, p_adjusted in zip(pairs, differences, adjusted, strict=True)
+        _comparison(first, second, difference, p_adjusted, gap, probability)
+        for (first, second), difference, p_adjusted, gap, probability in zip(
+            pairs, differences, adjusted, detected, _probabilities(pairs), strict=True
+        )
     )
     labels = [one.label for one in compared]
     is_decided = bool(comparisons) and all(one.covers == "seeds and recordings" for one in comparisons)
@@ -217,6 +221,56 @@ def difference_between(first: Contender, second: Contender) -> Difference:
     return paired_difference(scores_first, scores_second, without_first, without_second, weights=sizes)
 
 
+def _differences(pairs: Sequence[tuple[Contender, Contender]]) -> list[Difference]:
+    """`difference_between` of each; pairs with the same seeds at once, where every recording can be left out."""
+    found: dict[int, Difference] = {}
+    for seeds, places in _by_seeds(pairs).items():
+        left_out = {one.label: _left_out(one, seeds) for one in _members(pairs, places)}
+        without = {label: array for label, array in left_out.items() if array is not None}
+        whole = [place for place in places if all(one.label in without for one in pairs[place])]
+        members = _members(pairs, whole)
+        differences = paired_differences(
+            np.array([[one.scores[seed] for seed in seeds] for one in members], dtype=np.float64),
+            [without[one.label] for one in members],
+            _places(pairs, whole, members),
+            weights=[one.readings[seeds[0]].sizes for one in members],
+        )
+        found |= zip(whole, differences, strict=True)
+    return [found.get(place) or difference_between(*pair) for place, pair in enumerate(pairs)]
+
+
+def _probabilities(pairs: Sequence[tuple[Contender, Contender]]) -> list[float | None]:
+    """`probability_between` of each; pairs with the same seeds at once, where every one has a reading."""
+    found: dict[int, float | None] = {}
+    for seeds, places in _by_seeds(pairs).items():
+        whole = [place for place in places if all(one.readings.keys() >= set(seeds) for one in pairs[place])]
+        members = _members(pairs, whole)
+        cells = [[one.readings[seed].alone for seed in seeds] for one in members]
+        found |= zip(whole, probabilities_of_beating(cells, _places(pairs, whole, members)), strict=True)
+    return [found[place] if place in found else probability_between(*pair) for place, pair in enumerate(pairs)]
+
+
+def _by_seeds(pairs: Sequence[tuple[Contender, Contender]]) -> dict[tuple[int, ...], list[int]]:
+    """Common seeds → the places of the pairs that have them."""
+    places: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, pair in enumerate(pairs):
+        places[common_seeds(*pair)].append(place)
+    return places
+
+
+def _members(pairs: Sequence[tuple[Contender, Contender]], places: Sequence[int]) -> list[Contender]:
+    """Everyone in these pairs, once."""
+    return list({one.label: one for place in places for one in pairs[place]}.values())
+
+
+def _places(
+    pairs: Sequence[tuple[Contender, Contender]], places: Sequence[int], members: Sequence[Contender]
+) -> list[tuple[int, int]]:
+    """These pairs by the places of both among the members."""
+    place_of = {one.label: place for place, one in enumerate(members)}
+    return [(place_of[first.label], place_of[second.label]) for first, second in map(pairs.__getitem__, places)]
+
+
 def holm_adjusted(p_values: Sequence[float | None]) -> list[float | None]:
     """Holm's adjusted p-values; a pair without one doesn't count."""
     known = [index for index, p in enumerate(p_values) if p is not None]
@@ -233,7 +287,12 @@ def _within_scale(gap: float | None) -> float | None:
 
 
 def _comparison(
-    first: Contender, second: Contender, difference: Difference, p_adjusted: float | None, alpha: float
+    first: Contender,
+    second: Contender,
+    difference: Difference,
+    p_adjusted: float | None,
+    detectable: float | None,
+    probability: float | None,
 ) -> Comparison:
     covers_both = difference.covers == "seeds and recordings"
     return Comparison(
@@ -245,10 +304,10 @@ def _comparison(
         p_value=difference.p_value,
         p_adjusted=p_adjusted,
         is_separable=covers_both and p_adjusted is not None and p_adjusted < ALPHA,
-        probability=probability_between(first, second),
+        probability=probability,
         n_seeds=difference.n_seeds,
         n_recordings=difference.n_recordings,
-        detectable=_within_scale(detectable_difference(difference, alpha=alpha)) if covers_both else None,
+        detectable=_within_scale(detectable) if covers_both else None,
         covers=difference.covers,
         reason=difference.reason,
     )

@@ -134,11 +134,12 @@ def threshold_counts(histogram: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def threshold_curve(predictions: Predictions) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Pooled IoU by threshold: logits `(63,)`, IoU on validation `(63,)` and on test `(63,)`."""
-    curves = [
-        _iou(threshold_counts(histogram.sum(0)).astype(np.float64))
-        for histogram in (predictions.val_histogram, predictions.histogram)
-    ]
-    return histogram_borders().astype(np.float64), curves[0], curves[1]
+    on_val, on_test = _iou_by_threshold(predictions.val_histogram), _iou_by_threshold(predictions.histogram)
+    return histogram_borders().astype(np.float64), on_val, on_test
+
+
+def _iou_by_threshold(histogram: npt.NDArray[np.int64]) -> FloatArray:
+    return _iou(threshold_counts(histogram.sum(0)).astype(np.float64))
 
 
 def validation_threshold(predictions: Predictions) -> int | None:
@@ -147,7 +148,7 @@ def validation_threshold(predictions: Predictions) -> int | None:
     Of several equally good ones the one nearest to logit 0, then the lower; None where none is defined, as of
     pooled folds, which have no validation images in common.
     """
-    borders, on_val, _ = threshold_curve(predictions)
+    borders, on_val = histogram_borders().astype(np.float64), _iou_by_threshold(predictions.val_histogram)
     if np.isnan(on_val).all():
         return None
     best = np.flatnonzero(on_val == np.nanmax(on_val))
@@ -155,13 +156,16 @@ def validation_threshold(predictions: Predictions) -> int | None:
 
 
 def _iou_at_val_threshold(predictions: Predictions, weights: Weights) -> FloatArray:
-    if not len(predictions.val_histogram):  # pooled folds: nothing to choose it on
-        return np.full(len(weights), np.nan)
-    threshold = validation_threshold(predictions)
-    if threshold is None:
-        return np.full(len(weights), np.nan)
-    counts = threshold_counts(predictions.histogram)[:, threshold]  # (N, 4)
-    return _iou(_pooled(counts, weights))
+    counts = _counts_at_val_threshold(predictions)
+    return np.full(len(weights), np.nan) if counts is None else _iou(_pooled(counts, weights))
+
+
+@lru_cache(maxsize=1)
+def _counts_at_val_threshold(predictions: Predictions) -> CountArray | None:
+    """Counts of each test image at the threshold that is best on validation, `(N, 4)`; None without one."""
+    # Pooled folds have no validation images, so there is nothing to choose it on.
+    threshold = validation_threshold(predictions) if len(predictions.val_histogram) else None
+    return None if threshold is None else threshold_counts(predictions.histogram)[:, threshold]
 
 
 def _summed_histogram(predictions: Predictions, weights: Weights) -> FloatArray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchbird.cache_folder import cache_folder
@@ -32,22 +32,31 @@ class Index:
 
     def get(self, key: str) -> bytes | None:
         """The answer under `key`, or None."""
+        return self.get_all([key]).get(key)
+
+    def get_all(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """The answers under those of a handful of `keys` that have one."""
         if self._path is None or not self._path.exists():
-            return None
+            return {}
         with self._errors_are_harmless():
-            row = self._connected().execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+            query = f"SELECT key, answer FROM answers WHERE key IN ({', '.join('?' * len(keys))})"
+            rows = self._connected().execute(query, keys).fetchall()
             # A file of someone else's may hold anything.
-            return row[0] if row is not None and isinstance(row[0], bytes) else None
-        return None
+            return {key: answer for key, answer in rows if isinstance(key, str) and isinstance(answer, bytes)}
+        return {}
 
     def put(self, key: str, answer: bytes) -> None:
         """Remember `answer` under `key`, if that is possible."""
+        self.put_all({key: answer})
+
+    def put_all(self, answers: Mapping[str, bytes]) -> None:
+        """Remember all of them or none, in one transaction."""
         if self._path is None:
             return
         with self._errors_are_harmless():
             connection = self._connected()
             with connection:
-                connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, answer))
+                connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", answers.items())
 
     def close(self) -> None:
         """Give the file back."""

@@ -65,7 +65,7 @@ def rank(records: Sequence[TrialRecord], metric: str = HEADLINE, evaluate: Evalu
     machines = _machines(current)
     evaluation = evaluate(done, metric)
     assessment = evaluation.assessment
-    newest = max(current, key=lambda record: (started_moment(record), repr(record)))
+    newest = _newest(current)
     unranked = _why_unranked(newest, done)
     if unranked:
         assessment = replace(assessment, comparisons=(), letters={}, ranks={}, detectable=None, verdict=(unranked,))
@@ -197,13 +197,22 @@ def newest_versions(records: Sequence[TrialRecord]) -> tuple[list[TrialRecord], 
     current: list[TrialRecord] = []
     for by_hash in versions.values():
         trials = max(by_hash.items(), key=lambda item: (max(map(started_moment, item[1])), item[0]))[1]
-        # Merged copies of results may hold a trial twice; the repr only makes the choice repeatable.
-        by_seed = {
-            record.seed: record for record in sorted(trials, key=lambda record: (started_moment(record), repr(record)))
-        }
-        current += by_seed.values()
+        by_seed: dict[int, list[TrialRecord]] = defaultdict(list)
+        for record in trials:
+            by_seed[record.seed].append(record)
+        current += map(_newest, by_seed.values())
     current.sort(key=lambda record: (record.segmenter.label, record.seed))
     return current, len(records) - len(current)
+
+
+def _newest(records: Sequence[TrialRecord]) -> TrialRecord:
+    """The one that was started last.
+
+    Merged copies of results may hold a trial twice; the repr only makes the choice repeatable.
+    """
+    latest = max(map(started_moment, records))
+    last = [record for record in records if started_moment(record) == latest]
+    return last[0] if len(last) == 1 else sorted(last, key=repr)[-1]
 
 
 def _common_batch_size(done: Sequence[TrialRecord]) -> int:

@@ -11,6 +11,7 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ _NAMES = _LAST_NAMES | {
 """What a file may hold; anything else in it is not read."""
 
 BitArray = npt.NDArray[np.uint8]
+
+_NPY_START = np.lib.format.magic(1, 0)
+"""Of the .npy format (numpy's `lib.format`); then two bytes of length, a header of that length, the data."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -172,12 +176,12 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
             raise ResultsError(f"{path}: no such plain file; scores beyond the record's need it")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ResultsError(f"{path}: larger than {MAX_FILE_BYTES} bytes, which no predictions file is")
-        # The sizes in the archive's directory are checked before a byte is unpacked.
         with zipfile.ZipFile(path) as archive:
+            # The sizes in the archive's directory are checked before a byte is unpacked.
             if sum(member.file_size for member in archive.infolist()) > MAX_CONTENT_BYTES:
                 raise ResultsError(f"{path}: unpacks to more than {MAX_CONTENT_BYTES} bytes; not read")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: _member(archive, name, path) for name in sorted(_NAMES.intersection(archive.files))}
+            there = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            return {name: _member(archive, there[name], path) for name in sorted(_NAMES & there.keys())}
     except ResultsError:
         raise
     except OSError as error:
@@ -186,14 +190,35 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise ResultsError(f"{path}: not a whole archive of arrays: {error}") from error
 
 
-def _member(archive: Any, name: str, path: Path) -> npt.NDArray[Any]:
+def _member(archive: zipfile.ZipFile, member: str, path: Path) -> npt.NDArray[Any]:
+    name = member.removesuffix(".npy")
     try:
-        array = archive[name]
+        content = archive.read(member)
+        if content.startswith(np.lib.format.MAGIC_PREFIX):
+            return _array(content)
     except Exception as error:  # as above
         raise ResultsError(f"{path}: {name}: damaged: {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise ResultsError(f"{path}: {name}: found raw bytes, expected an array")
-    return array
+    raise ResultsError(f"{path}: {name}: found raw bytes, expected an array")
+
+
+def _array(content: bytes) -> npt.NDArray[Any]:
+    """The array in the bytes of an .npy file, read-only."""
+    if content.startswith(_NPY_START):
+        end = len(_NPY_START) + 2
+        data = end + int.from_bytes(content[len(_NPY_START) : end], "little")
+        shape, is_fortran, dtype = _npy_header(content[:data])
+        if not dtype.hasobject:
+            return np.ndarray(shape, dtype, buffer=content, offset=data, order="F" if is_fortran else "C")
+    # Another version, which only long headers need; or objects, which numpy refuses.
+    return np.asarray(np.lib.format.read_array(io.BytesIO(content), allow_pickle=False))
+
+
+@lru_cache(maxsize=512)
+def _npy_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type. Remembered: numpy parses it as Python source, and a study's files have the same ones."""
+    stream = io.BytesIO(header)
+    np.lib.format.read_magic(stream)
+    return np.lib.format.read_array_header_1_0(stream)
 
 
 def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Predictions:

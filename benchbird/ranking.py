@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchbird.assessment import ASSESSMENT_VERSION, Contender, Evaluation, assess, estimate
 from benchbird.definitions import DEFINITIONS, HEADLINE
@@ -26,7 +26,7 @@ from benchbird.readings import (
     require_stated_files,
 )
 from benchbird.record_json import json_value
-from benchbird.records import TrialRecord
+from benchbird.records import SplitScores, TrialRecord
 from benchbird.results import FoundRecord
 from benchbird.standings import Leaderboard
 
@@ -67,11 +67,12 @@ def rank_study(found: Sequence[FoundRecord], index: Index, metric: str = HEADLIN
     def evaluate(done: Sequence[TrialRecord], name: str) -> Evaluation:
         present = [record for record in done if has_predictions(places[id(record)])]
         notices.extend(_notices(done, present, name))
-        for record in present:
-            require_stated_files(places[id(record)])
         key = _evaluation_key(done, present, name)
         known = _decode(index.get(key))
         if known is not None:
+            # Whoever has no answer yet hashes each file before it is read.
+            for record in present:
+                require_stated_files(places[id(record)])
             return known
         evaluation = _evaluate(done, present, places, name, index)
         index.put(key, json.dumps(json_value(evaluation), allow_nan=False).encode())
@@ -110,12 +111,18 @@ def _evaluation_key(done: Sequence[TrialRecord], present: Sequence[TrialRecord],
             one.seed,
             predictions_key(one),
             id(one) in there,
-            json_value([one.scores, one.last_epoch]),
+            [_facts(scores) for scores in (one.scores, one.last_epoch)],
         ]
         for one in done
     ]
     versions = [ASSESSMENT_VERSION, READING_VERSION, metric, list(BESIDE)]
     return f"evaluation/{canonical_digest([versions, trials])}"
+
+
+def _facts(scores: SplitScores | None) -> list[dict[str, Any]]:
+    if scores is None:
+        return []
+    return [{**vars(one), "undefined": dict(one.undefined)} for one in (scores.val, scores.test)]
 
 
 def _evaluate(
@@ -138,9 +145,13 @@ def _evaluate(
     def contenders(name: str) -> list[Contender]:
         return [contender(label, trials, name) for label, trials in by_label(done).items()]
 
+    assessment = assess(contenders(metric), higher_is_better=DEFINITIONS[metric].higher_is_better)
     return Evaluation(
-        assessment=assess(contenders(metric), higher_is_better=DEFINITIONS[metric].higher_is_better),
-        beside={name: {one.label: estimate(one) for one in contenders(name)} for name in BESIDE},
+        assessment=assessment,
+        beside={
+            name: assessment.estimates if name == metric else {one.label: estimate(one) for one in contenders(name)}
+            for name in BESIDE
+        },
     )
 
 

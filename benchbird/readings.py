@@ -34,6 +34,9 @@ AGREEMENT = 1e-9
 
 FloatArray = npt.NDArray[np.float64]
 
+_NUMBER = np.dtype("<f8")
+"""As the index holds a number, whatever the machine's own order of bytes is."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reading:
@@ -62,8 +65,11 @@ def take_reading(predictions: Predictions, metric: str, images: npt.NDArray[np.b
         metric: name of the score.
         images: bool `(N,)`, the test images it is taken over; None for all of them.
     """
+    return _reading(predictions, metric, *definitions.each_recording(predictions, images))
+
+
+def _reading(predictions: Predictions, metric: str, recordings: tuple[str, ...], one: FloatArray) -> Reading:
     evaluate = DEFINITIONS[metric].evaluate
-    recordings, one = definitions.each_recording(predictions, images)
     every = one.sum(0)  # (N,)
     score = float(evaluate(predictions, every[None])[0])
     return Reading(
@@ -83,15 +89,16 @@ def read_trial(found: FoundRecord, metrics: tuple[str, ...], index: Index) -> di
     """
     record = found.record
     require_stated_files(found)
-    key = predictions_key(record)
-    known = {metric: _decode(index.get(f"reading/{READING_VERSION}/{metric}/{key}")) for metric in metrics}
+    keys = {metric: f"reading/{READING_VERSION}/{metric}/{predictions_key(record)}" for metric in metrics}
+    answers = index.get_all(list(keys.values()))
+    known = {metric: _decode(answers.get(key)) for metric, key in keys.items()}
     readings = {metric: reading for metric, reading in known.items() if reading is not None}
     missing = [metric for metric in metrics if metric not in readings]
     if missing:
         predictions = open_predictions(found)
-        for metric in missing:
-            readings[metric] = take_reading(predictions, metric)
-            index.put(f"reading/{READING_VERSION}/{metric}/{key}", _encode(readings[metric]))
+        each = definitions.each_recording(predictions)
+        readings |= {metric: _reading(predictions, metric, *each) for metric in missing}
+        index.put_all({keys[metric]: _encode(readings[metric]) for metric in missing})
     for metric, reading in readings.items():
         _require_agreement(record, found.path.parent, metric, reading)
     return readings
@@ -165,30 +172,26 @@ def _agree(first: float | None, second: float | None) -> bool:
 
 
 def _encode(reading: Reading) -> bytes:
-    def numbers(values: FloatArray) -> list[float | None]:
-        return [None if math.isnan(value) else value for value in values.tolist()]
-
-    document = [reading.score, numbers(reading.left_out), numbers(reading.alone), numbers(reading.sizes)]
-    return json.dumps([*document, list(reading.recordings)], allow_nan=False).encode()
+    """The recordings as JSON on one line, then float64 numbers: the score and the three arrays."""
+    score = math.nan if reading.score is None else reading.score
+    numbers = np.concatenate([[score], reading.left_out, reading.alone, reading.sizes])
+    return json.dumps(reading.recordings).encode() + b"\n" + numbers.astype(_NUMBER).tobytes()
 
 
 def _decode(content: bytes | None) -> Reading | None:
     if content is None:
         return None
-
-    def numbers(values: list[float | None]) -> FloatArray:
-        return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-
+    names, _, numbers = content.partition(b"\n")
     try:
-        score, left_out, alone, sizes, recordings = json.loads(content)
-        reading = Reading(
-            score=None if score is None else float(score),
-            left_out=numbers(left_out),
-            alone=numbers(alone),
-            sizes=numbers(sizes),
-            recordings=tuple(map(str, recordings)),
-        )
-    except (ValueError, TypeError, OverflowError, RecursionError):
+        recordings = tuple(map(str, json.loads(names)))
+        score, *of_recordings = np.frombuffer(numbers, _NUMBER).tolist()
+        left_out, alone, sizes = np.array(of_recordings, dtype=np.float64).reshape(3, len(recordings))
+    except (ValueError, TypeError, RecursionError):
         return None  # a damaged entry is read anew
-    shapes = {reading.left_out.shape, reading.alone.shape, reading.sizes.shape}
-    return reading if shapes == {(len(reading.recordings),)} else None
+    return Reading(
+        score=None if math.isnan(score) else score,
+        left_out=left_out,
+        alone=alone,
+        sizes=sizes,
+        recordings=recordings,
+    )

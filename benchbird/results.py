@@ -6,6 +6,8 @@ execution; what a set of records means is for `leaderboard.py`.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import re
 import stat
@@ -15,9 +17,10 @@ from pathlib import Path
 
 from benchbird.durable import make_folder, write_durably
 from benchbird.errors import ResultsError
+from benchbird.index import Index
 from benchbird.protocol import canonical_digest
-from benchbird.record_json import json_value, parse_record, record_bytes
-from benchbird.records import SegmenterIdentity, TrialRecord
+from benchbird.record_json import CHECK_VERSION, json_value, parse_checked_record, parse_record, record_bytes
+from benchbird.records import SCHEMA_VERSION, SegmenterIdentity, TrialRecord
 
 RECORD_FILE = "record.json"
 """Its presence means that the trial has ended."""
@@ -175,12 +178,17 @@ def read_record(path: Path) -> TrialRecord:
         raise ResultsError(f"{path}: {error}") from error
 
 
-def find_records(folder: Path) -> RecordScan:
+def find_records(folder: Path, index: Index | None = None) -> RecordScan:
     """All records below `folder` (root, benchmark, study, segmenter or trial), by path.
 
     `published` directly below `folder` is left out, and so is any folder `noise` below it. Symbolic links below
     `folder` are not followed. A record that vanishes while we look is no fault.
+
+    Args:
+        folder: to look below.
+        index: remembers which records, byte for byte, have passed all checks; None checks every one.
     """
+    checked = _CheckedRecords(index or Index(None))
     found: list[FoundRecord] = []
     faults: list[RecordFault] = []
     unended: list[Path] = []
@@ -190,14 +198,38 @@ def find_records(folder: Path) -> RecordScan:
             unended.append(current)
             continue
         try:
-            found.append(FoundRecord(path, parse_record(_read_plain_file(path))))
+            found.append(FoundRecord(path, checked.parse(_read_plain_file(path))))
         except FileNotFoundError:
             continue
         except OSError as error:
             faults.append(RecordFault(path, _describe_os_error(error)))
         except ValueError as error:
             faults.append(RecordFault(path, str(error)))
+    checked.remember()
     return RecordScan(tuple(found), tuple(faults), tuple(unended))
+
+
+class _CheckedRecords:
+    """The records that passed every check before, by the SHA-256 of their bytes."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._new: list[str] = []
+
+    def parse(self, content: bytes) -> TrialRecord:
+        """As `parse_record`; bytes that it took before are not checked again."""
+        key = f"record/{SCHEMA_VERSION}/{CHECK_VERSION}/{hashlib.sha256(content).hexdigest()}"
+        if self._index.get(key) is not None:
+            with contextlib.suppress(ValueError):  # then the index is wrong
+                return parse_checked_record(content)
+        record = parse_record(content)
+        self._new.append(key)
+        return record
+
+    def remember(self) -> None:
+        """Put what has passed into the index."""
+        if self._new:
+            self._index.put_all(dict.fromkeys(self._new, b""))
 
 
 def _trial_folders(folder: Path, faults: list[RecordFault]) -> Iterator[tuple[Path, bool]]:

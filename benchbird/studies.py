@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchbird.errors import ResultsError
+from benchbird.index import Index
 from benchbird.plain_text import plain_text
 from benchbird.pooling import pool, with_scores
 from benchbird.protocol import study_digest
@@ -78,7 +79,9 @@ class StudyChoice:
     left_out: tuple[str, ...] = ()
 
 
-def select_study(target: Path, *, results: Path, digest: str | None = None, option: str = "--digest") -> StudyChoice:
+def select_study(
+    target: Path, *, results: Path, digest: str | None = None, option: str = "--digest", index: Index | None = None
+) -> StudyChoice:
     """The study under `target` that `digest` begins, else the newest finished one.
 
     Args:
@@ -87,13 +90,14 @@ def select_study(target: Path, *, results: Path, digest: str | None = None, opti
         digest: the first hex digits of a study's digest, or None. A study is finished when none of its
             trials' folders lacks a record; where none is, the newest is taken and said to be unfinished.
         option: the option that `digest` comes from, for messages.
+        index: where it is remembered which records have been checked; None checks all of them.
 
     Raises:
         ResultsError: nothing there, nothing readable there, or a digest that fits none or several studies.
         ConfigError: the YAML can't be used.
     """
     folder = _folder_of(target, results)
-    scan = find_records(folder)
+    scan = find_records(folder, index)
     notices = [plain_text(f"left out: {fault}", 1000) for fault in scan.faults]
     studies = _studies(scan)
     if not studies:
@@ -191,9 +195,8 @@ def _cross_validation(folder: Path, digest: str, found: Sequence[FoundRecord], u
 
 def _ancestor(path: Path, levels: int) -> Path:
     # Absolute, so that a target given as `seed-0` has parents; not resolved, so that links stay as named.
-    for _ in range(levels):
-        path = Path(os.path.abspath(path)).parent
-    return path
+    parents = Path(os.path.abspath(path)).parents
+    return parents[min(levels, len(parents)) - 1]
 
 
 def _with_digest(studies: Sequence[Study], digest: str | None, folder: Path, option: str) -> list[Study]:

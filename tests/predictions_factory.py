@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -119,7 +120,7 @@ def make_predictions(
         interaction_sd: how much a seed's luck differs between recordings, in IoU.
         has_last: whether the last epoch was scored; False as for a segmenter without gradients.
     """
-    masks, val_masks = _masks(images, "test", images.n_test), _masks(images, "val", images.n_val)
+    masks, val_masks = _masks_of(images, "test"), _masks_of(images, "val")
     luck = _luck(level, seed, name, images, seeds_sd, interaction_sd)
     of_each = luck.repeat(images.images_per_recording)
     val_level = np.full(images.n_val, luck.mean())
@@ -155,13 +156,17 @@ def _luck(
     return np.asarray(np.clip(wanted, 0.02, 0.99))
 
 
-def _masks(images: MadeUpImages, split: str, n_images: int) -> _Masks:
+def _masks_of(images: MadeUpImages, split: Literal["test", "val"]) -> _Masks:
+    n_images, n_empty = (images.n_test, images.without_bird) if split == "test" else (images.n_val, 0)
+    return _masks(images.seed, images.image_size, split, n_images, n_empty)
+
+
+@lru_cache(maxsize=8)
+def _masks(seed: int, size: int, split: str, n_images: int, n_empty: int) -> _Masks:
     """Bars of random height and place, two or three in each image, with as much room above them."""
-    size = images.image_size
-    rng = np.random.default_rng(derive_seed(images.seed, split, "masks"))
+    rng = np.random.default_rng(derive_seed(seed, split, "masks"))
     pixels = np.zeros((n_images, size, size), dtype=np.bool_)
     tops = np.full(n_images, -1, dtype=np.int64)
-    n_empty = images.without_bird if split == "test" else 0
     for index in range(n_images - n_empty):
         height = int(rng.integers(size // 4, size // 3 + 1))
         tops[index] = top = int(rng.integers(height, size - height + 1))
@@ -173,9 +178,7 @@ def _masks(images: MadeUpImages, split: str, n_images: int) -> _Masks:
 def _say(masks: _Masks, levels: npt.NDArray[np.float64], names: tuple[object, ...]) -> _Said:
     """What a model of these IoU, one an image, says of these masks."""
     rng = np.random.default_rng(derive_seed(*names, "pixels"))
-    predicted = np.stack(
-        [_moved(*one, rng) for one in zip(masks.pixels, masks.tops.tolist(), levels.tolist(), strict=True)]
-    )
+    predicted = _moved(masks, levels, rng)
     wrong = predicted != masks.pixels
     # Mistakes are made with less confidence; no logit is 0, where the threshold lies.
     strength = 0.01 + rng.random(predicted.shape) * np.where(wrong, 2.0, 8.0)
@@ -192,21 +195,30 @@ def _counts(predicted: BoolArray, reference: BoolArray) -> CountArray:
     return np.stack([(one & other).sum((1, 2)) for one, other in pairs], axis=1).astype(np.int64)
 
 
-def _moved(mask: BoolArray, top: int, level: float, rng: np.random.Generator) -> BoolArray:
-    """The mask moved up: as many pixels at the foot of its bars are missed as are found above their heads."""
-    rows = np.arange(len(mask))[:, None] + rng.random(mask.shape)  # in a row, at random
-    predicted = mask.copy()
-    if top < 0:
-        predicted[0, : round((1 - level) * len(mask))] = True
-        return predicted
+def _moved(masks: _Masks, levels: npt.NDArray[np.float64], rng: np.random.Generator) -> BoolArray:
+    """Masks moved up: as many pixels at the foot of their bars are missed as are found above their heads."""
+    n_images, size, _ = masks.pixels.shape
+    noise, luck = np.empty(masks.pixels.shape), np.zeros(n_images)
+    for index, top in enumerate(masks.tops.tolist()):
+        noise[index] = rng.random((size, size))
+        if top >= 0:
+            luck[index] = rng.random()
+    rows = (np.arange(size)[:, None] + noise).reshape(n_images, -1)  # in a row, at random
+    bird = masks.pixels.reshape(n_images, -1)
     # IoU = (B - e) / (B + e); rounded at random, so that a pooled IoU has no bias.
-    errors = int(mask.sum() * (1 - level) / (1 + level) + rng.random())
-    above = mask.any(0) & (np.arange(len(mask))[:, None] < top)
-    for pool, is_bird in ((mask, False), (above, True)):
-        where = np.flatnonzero(pool)
-        lowest_first = where[np.argsort(-rows.flat[where])]
-        predicted.flat[lowest_first[:errors]] = is_bird
-    return predicted
+    errors = (bird.sum(1) * (1 - levels) / (1 + levels) + luck).astype(np.int64)[:, None]
+    heads = np.arange(size)[:, None] < masks.tops[:, None, None]
+    above = (masks.pixels.any(1, keepdims=True) & heads).reshape(n_images, -1)
+    predicted = bird.copy()
+    for pool, is_bird in ((bird, False), (above, True)):
+        lowest_first = np.argsort(np.where(pool, -rows, np.inf), axis=1)
+        place = np.empty_like(lowest_first)
+        np.put_along_axis(place, lowest_first, np.arange(size * size)[None], axis=1)
+        predicted[pool & (place < errors)] = is_bird
+    moved: BoolArray = predicted.reshape(masks.pixels.shape)
+    for index in np.flatnonzero(masks.tops < 0).tolist():
+        moved[index, 0, : round((1 - levels[index]) * size)] = True
+    return moved
 
 
 def _native(counts: CountArray) -> CountArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,38 @@ def test_an_estimate_is_the_mean_with_the_crossed_interval() -> None:
     )
     assert (found.low, found.high) == (expected.low, expected.high)
     assert (found.n, found.covers, found.reason) == (3, "seeds and recordings", "")
+
+
+def test_all_pairs_at_once_are_one_pair_after_another() -> None:
+    """Whatever some have: other seeds, a score that is undefined, no readings, a recording that can't be left out."""
+    rng = np.random.default_rng(3)
+    whole = [noisy(label, 0.5 + 0.02 * place) for place, label in enumerate("abcd")]
+    fewer = noisy("e", 0.55, seeds=3)
+    unread = Contender(label="f", scores=noisy("f", 0.6).scores, readings={})
+    undefined = noisy("g", 0.6)
+    undefined = replace(undefined, scores={**undefined.scores, 1: None})
+    odd = noisy("h", 0.65)
+    odd.readings[2].left_out[4] = math.nan
+    odd.readings[2].alone[4] = math.nan
+    other_sizes = noisy("i", 0.52)
+    for read in other_sizes.readings.values():
+        read.sizes[:] = rng.lognormal(3, 1, 20)
+    everyone = [*whole, fewer, unread, undefined, odd, other_sizes]
+    by_label = {one.label: one for one in everyone}
+    comparisons = assess(everyone).comparisons
+    assert len(comparisons) == 36
+    assert {one.covers for one in comparisons} == {"seeds and recordings", "seeds"}
+    for found in comparisons:
+        first, second = by_label[found.first], by_label[found.second]
+        alone = difference_between(first, second)
+        assert (found.difference, found.low, found.high, found.p_value) == (
+            alone.mean,
+            alone.low,
+            alone.high,
+            alone.p_value,
+        )
+        assert (found.covers, found.reason, found.n_seeds) == (alone.covers, alone.reason, alone.n_seeds)
+        assert found.probability == probability_between(first, second)
 
 
 def test_clearly_apart() -> None:

@@ -25,6 +25,20 @@ def test_what_was_put_is_there_for_the_next(tmp_path: Path) -> None:
         assert index.get("a") == b"new"
 
 
+def test_several_at_once(tmp_path: Path) -> None:
+    with Index(tmp_path / "index.sqlite") as index:
+        assert index.get_all(["a"]) == {}
+        index.put_all({"a": b"1", "b": b"", "c": b"3"})
+        assert index.get_all(["b", "x", "a", "a"]) == {"a": b"1", "b": b""}
+        assert index.get_all([]) == {}
+        index.put_all({})
+        index.put_all({"a": b"2"})
+        assert index.get_all(["a", "c"]) == {"a": b"2", "c": b"3"}
+    with Index(None) as nothing:
+        nothing.put_all({"a": b"1"})
+        assert nothing.get_all(["a"]) == {}
+
+
 def test_without_a_file_nothing_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with Index(None) as index:
@@ -105,6 +119,7 @@ def test_someone_else_s_database(table: str, tmp_path: Path) -> None:
     connection.close()
     with Index(path) as index:
         assert [index.get(key) for key in ("key 1", "number", "none")] == [None] * 3
+        assert index.get_all(["key 1", "number", "none"]) == {}
     _works(path)
 
 

@@ -245,6 +245,25 @@ def test_a_pickle_inside_is_never_loaded(arrays: Arrays, tmp_path: Path) -> None
     assert canary.exists(), "the canary must be able to sing"
 
 
+def test_arrays_are_those_that_numpy_reads(arrays: Arrays, tmp_path: Path) -> None:
+    """In another order of memory or of bytes, and with a header of the next version too."""
+    expected = read_predictions(_write(tmp_path / "p.npz", arrays))
+    with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
+        for name, array in arrays.items():
+            stream = io.BytesIO()
+            other = np.asarray(array, order="F")
+            if other.dtype.kind in "iuf":
+                other = other.astype(other.dtype.newbyteorder(">"))
+            np.lib.format.write_array(stream, other, version=(2, 0) if name == "counts" else (1, 0))
+            archive.writestr(f"{name}.npy", stream.getvalue())
+    found = read_predictions(tmp_path / "other.npz")
+    assert (found.sample_ids, found.attributes) == (expected.sample_ids, expected.attributes)
+    for one in ("histogram", "val_histogram", "predicted", "reference"):
+        assert np.array_equal(getattr(found, one), getattr(expected, one)), one
+    assert np.array_equal(found.test.protocol, expected.test.protocol)
+    assert np.array_equal(found.masks(1)[0], expected.masks(1)[0])
+
+
 def test_no_archive(arrays: Arrays, tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     assert _refused(path).startswith("no such plain file")

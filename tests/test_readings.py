@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchbird import readings as module
 from benchbird.definitions import DEFINITIONS, whole
@@ -141,7 +143,14 @@ def test_an_older_version_s_answer_is_not_used(
     "answer",
     [
         *(b"", b"{}", b"[1, 2]", b"\xff", b"[" * 99999),
-        *(b'["x", [], [], [], []]', b"[0.5, [1], [1], [1], []]", b"[null, 1, 2, 3, 4]"),
+        *(
+            b'["x", [], [], [], []]',
+            b"5\n",
+            b'["a"]\n',
+            b'["a"]\n12345678',
+            b'["a", "b"]\n' + bytes(32),
+            b"\n" + bytes(8),
+        ),
     ],
 )
 def test_a_damaged_answer_is_worked_out_anew(answer: bytes, found: FoundRecord, tmp_path: Path) -> None:
@@ -196,13 +205,31 @@ def test_trials_on_other_recordings_are_named() -> None:
         require_same_recordings({("a", 0): first, ("b\nc", 2): other})
 
 
-def test_answers_are_plain_json(found: FoundRecord, tmp_path: Path) -> None:
+numbers = st.floats(0, 1) | st.just(math.nan)
+
+
+@given(
+    st.none() | st.floats(0, 1),
+    st.dictionaries(st.text(), st.tuples(numbers, numbers, st.floats(1, 1e9)), min_size=1, max_size=6),
+)
+def test_an_answer_is_the_reading_to_the_last_bit(
+    score: float | None, of_recordings: dict[str, tuple[float, float, float]]
+) -> None:
+    left_out, alone, sizes = np.array(list(of_recordings.values())).T
+    reading = Reading(score=score, left_out=left_out, alone=alone, sizes=sizes, recordings=tuple(of_recordings))
+    again = module._decode(module._encode(reading))
+    assert again is not None
+    _same(again, reading)
+
+
+def test_an_answer_is_a_line_of_json_and_numbers(found: FoundRecord, tmp_path: Path) -> None:
     with Index(tmp_path / "index.sqlite") as index:
-        read_trial(found, ("precision",), index)
-        key = f"reading/{module.READING_VERSION}/precision/{predictions_key(found.record)}"
-        content = index.get(key)
+        reading = read_trial(found, ("precision",), index)["precision"]
+        content = index.get(f"reading/{module.READING_VERSION}/precision/{predictions_key(found.record)}")
     assert content is not None
-    assert len(json.loads(content)) == 5
+    names, numbers = content.split(b"\n", 1)
+    assert json.loads(names) == list(reading.recordings)
+    assert len(numbers) == 8 * (1 + 3 * len(reading.recordings))
 
 
 def test_the_key_of_pooled_folds_hangs_on_each_file_whatever_its_name(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchbird import results as results_module
 from benchbird.errors import ResultsError
+from benchbird.index import Index
 from benchbird.protocol import canonical_digest
-from benchbird.record_json import SEAL, json_value, parse_record, record_bytes
-from benchbird.records import SCHEMA_VERSION, Fold
+from benchbird.record_json import CHECK_VERSION, SEAL, json_value, parse_record, record_bytes
+from benchbird.records import SCHEMA_VERSION, Fold, TrialRecord
 from benchbird.results import (
     MAX_RECORD_BYTES,
     ResultsStore,
@@ -295,6 +298,44 @@ def test_unreadable_records_are_listed_and_the_others_kept(tmp_path: Path) -> No
     assert [fault.path for fault in scan.faults] == [paths[1]]
     with pytest.raises(ResultsError, match="not whole JSON"):
         scan.require_whole()
+
+
+def test_an_index_saves_checks_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = _store_with_three(tmp_path / "results")
+    paths[0].write_bytes(paths[0].read_bytes().replace(b'"profile": "cpu"', b'"profile": "gpu"'))
+    plain = find_records(tmp_path / "results")
+    assert [fault.reason for fault in plain.faults] == ["profile: altered since the record was written"]
+    with Index(tmp_path / "index.sqlite") as index:
+        assert find_records(tmp_path / "results", index) == plain
+    checked: list[bytes] = []
+
+    def note(content: bytes) -> TrialRecord:
+        checked.append(content)
+        return parse_record(content)
+
+    monkeypatch.setattr(results_module, "parse_record", note)
+    with Index(tmp_path / "index.sqlite") as index:
+        assert find_records(tmp_path / "results", index) == plain
+        assert checked == [paths[0].read_bytes()]  # what failed is never remembered
+        # One byte is another record, which nobody has checked.
+        altered = paths[1].read_bytes().replace(b'"attempts": 1', b'"attempts": 2')
+        paths[1].write_bytes(altered)
+        faults = find_records(tmp_path / "results", index).faults
+        assert [fault.reason for fault in faults][1] == "attempts: altered since the record was written"
+        # Other checks are made anew.
+        monkeypatch.setattr(results_module, "CHECK_VERSION", CHECK_VERSION + 1)
+        checked.clear()
+        find_records(tmp_path / "results", index)
+        assert len(checked) == 3
+
+
+def test_an_index_that_is_wrong_about_a_file_is_not_believed(tmp_path: Path) -> None:
+    paths = _store_with_three(tmp_path / "results")
+    paths[1].write_bytes(b"{}")
+    key = f"record/{SCHEMA_VERSION}/{CHECK_VERSION}/{hashlib.sha256(b'{}').hexdigest()}"
+    with Index(tmp_path / "index.sqlite") as index:
+        index.put(key, b"")
+        assert find_records(tmp_path / "results", index) == find_records(tmp_path / "results")
 
 
 def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def command(
     require_metric(metric)
     registry = load_registry(groups=(REPORTERS,))
     offer = find_reporter(registry, "json" if as_json else reporter)
-    choice = select_study(target, results=results, digest=digest)
     with index_of(cache) as index:
+        choice = select_study(target, results=results, digest=digest, index=index)
         ranking = rank_study(choice.study.found, index, metric)
     for notice in (*map(plain_text, registry.warnings), *choice.notices, *ranking.notices):
         click.echo(notice, err=True)

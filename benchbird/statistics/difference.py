@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from benchbird.statistics.crossed import Covers, Interval, covered
 from benchbird.statistics.design import checked_design, checked_level, checked_recordings_df, checked_scores
-from benchbird.statistics.jackknife import MIN_RECORDINGS, MeanSquares, mean_squares, rounding_variance
+from benchbird.statistics.jackknife import MIN_RECORDINGS, mean_squares, rounding_variance
 from benchbird.statistics.spread import Spread, crossed_spread, seed_spread
 from benchbird.statistics.student import FloatArray, banerjee_half_width, banerjee_p_value, satterthwaite
 
@@ -89,17 +89,18 @@ def paired_difference(
         _check_same_shape(first, second, "scores")
         rounding = rounding_variance(first, second)
         spread = seed_spread(first - second, rounding) if len(first) > 1 else None
-        return _difference(_mean(first - second, rounding), spread, level, (len(first), 0))
+        return difference_of(_mean(first - second, rounding), spread, level, (len(first), 0))
     first, without_first = checked_design(scores_a, left_out_a)
     second, without_second = checked_design(scores_b, left_out_b)
     _check_same_shape(without_first, without_second, "left_out")
     mean, counts = _mean(first - second, rounding_variance(first, second)), without_first.shape
     if counts[1] < MIN_RECORDINGS:
-        return _difference(mean, None, level, counts)
+        return difference_of(mean, None, level, counts)
     squares = mean_squares(first - second, without_first - without_second)
     rounding = rounding_variance(first, second, without_first, without_second)
     spread = crossed_spread(squares, checked_recordings_df(weights, counts[1]), rounding)
-    return _difference(mean, spread, level, counts, interaction=_interaction(squares, rounding))
+    interaction = interaction_of(float(squares.same_seed - squares.other_seed), rounding)
+    return difference_of(mean, spread, level, counts, interaction=interaction)
 
 
 def independent_difference(a: Interval, b: Interval, level: float = 0.95) -> Difference:
@@ -127,8 +128,8 @@ def independent_difference(a: Interval, b: Interval, level: float = 0.95) -> Dif
     counts = (min(a.n_seeds, b.n_seeds), min(a.n_recordings, b.n_recordings))
     covers, reason = _covered_by_both(a, b)
     if a.spread is None or b.spread is None or covers == "nothing":
-        return _difference(a.mean - b.mean, None, level, counts, ("nothing", reason))
-    return _difference(a.mean - b.mean, _sum(a.spread, b.spread), level, counts, (covers, reason))
+        return difference_of(a.mean - b.mean, None, level, counts, ("nothing", reason))
+    return difference_of(a.mean - b.mean, _sum(a.spread, b.spread), level, counts, (covers, reason))
 
 
 def probability_of_beating(cells_a: npt.ArrayLike, cells_b: npt.ArrayLike) -> float | None:
@@ -155,18 +156,30 @@ def probability_of_beating(cells_a: npt.ArrayLike, cells_b: npt.ArrayLike) -> fl
     return float(np.mean((first > second) + 0.5 * (first == second)))
 
 
-def _difference(
+def difference_of(
     mean: float,
     spread: Spread | None,
     level: float,
     counts: tuple[int, ...],
     coverage: tuple[Covers, str] | None = None,
     interaction: float = 0.0,
+    inference: tuple[float, float] | None = None,
 ) -> Difference:
+    """The difference that a mean and its spread make.
+
+    Args:
+        mean: of the difference.
+        spread: of the mean; None without an interval.
+        level: of the interval.
+        counts: seeds and recordings.
+        coverage: what it speaks about and why no more; by default what the counts allow.
+        interaction: `interaction_variance`.
+        inference: half-width and p-value, where they have been worked out already.
+    """
     covers, reason = coverage or covered(*counts)
     if spread is not None and spread.standard_error == 0 and covers == "seeds" and mean != 0:
         spread, covers, reason = None, "nothing", NO_SPREAD
-    half, p_value = (None, None) if spread is None else _inference(mean, spread, level)
+    half, p_value = (None, None) if spread is None else inference or _inference(mean, spread, level)
     seeds_known = spread is not None and math.isfinite(spread.seeds_df)
     recordings_known = spread is not None and math.isfinite(spread.recordings_df)
     return Difference(
@@ -197,12 +210,16 @@ def _inference(mean: float, spread: Spread, level: float) -> tuple[float, float]
 
 def _mean(differences: FloatArray, rounding: float) -> float:
     """Mean difference, exactly 0 where it is rounding: a p-value of no variance hangs on it."""
-    mean = float(differences.mean())
+    return mean_of(float(differences.mean()), rounding)
+
+
+def mean_of(mean: float, rounding: float) -> float:
+    """A mean difference, exactly 0 where its square is rounding."""
     return mean if mean**2 > rounding else 0.0
 
 
-def _interaction(squares: MeanSquares, rounding: float) -> float:
-    interaction = float(squares.same_seed - squares.other_seed)
+def interaction_of(interaction: float, rounding: float) -> float:
+    """An `interaction_variance`, 0 where it is rounding or below."""
     return interaction if interaction > rounding else 0.0
 
 

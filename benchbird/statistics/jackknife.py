@@ -107,4 +107,14 @@ def effective_recordings(weights: FloatArray) -> float:
 
 def rounding_variance(*values: FloatArray) -> float:
     """Variance below which a spread of these values is rounding; the square of the score's unit."""
-    return float((_ROUNDING * max(float(np.abs(one).max(initial=0.0)) for one in values)) ** 2)
+    return rounding_of(max(map(largest, values)))
+
+
+def rounding_of(size: float) -> float:
+    """`rounding_variance` of values of which `size` is the `largest`."""
+    return float((_ROUNDING * size) ** 2)
+
+
+def largest(values: FloatArray) -> float:
+    """Largest absolute value; 0 where there is none."""
+    return float(np.abs(values).max(initial=0.0))

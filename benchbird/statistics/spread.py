@@ -57,6 +57,15 @@ def seed_spread(scores: FloatArray, rounding: float) -> Spread:
 
 def crossed_spread(squares: MeanSquares, recordings_df: float, rounding: float) -> Spread:
     """Spread of a mean over seeds and recordings; parts up to `rounding` are 0."""
-    seeds, recordings = (float(part) if part > rounding else 0.0 for part in variance_parts(squares))
-    seeds_df = squares.n_seeds - 1 if squares.n_seeds > 1 else math.inf
-    return Spread(seeds=seeds, recordings=recordings, seeds_df=seeds_df, recordings_df=recordings_df)
+    seeds, recordings = (float(part) for part in variance_parts(squares))
+    return spread_of(seeds, recordings, squares.n_seeds, recordings_df, rounding)
+
+
+def spread_of(seeds: float, recordings: float, n_seeds: int, recordings_df: float, rounding: float) -> Spread:
+    """Spread from the two parts of `variance_parts`; parts up to `rounding` are 0."""
+    return Spread(
+        seeds=seeds if seeds > rounding else 0.0,
+        recordings=recordings if recordings > rounding else 0.0,
+        seeds_df=n_seeds - 1 if n_seeds > 1 else math.inf,
+        recordings_df=recordings_df,
+    )

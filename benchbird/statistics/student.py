@@ -51,7 +51,7 @@ def satterthwaite(variances: FloatArray, degrees_of_freedom: FloatArray) -> Floa
     return np.asarray(variances.sum(0) ** 2 / (variances**2 / degrees_of_freedom).sum(0), dtype=np.float64)
 
 
-def banerjee_half_width(variances: FloatArray, degrees_of_freedom: FloatArray, tail: float) -> FloatArray:
+def banerjee_half_width(variances: FloatArray, degrees_of_freedom: FloatArray, tail: npt.ArrayLike) -> FloatArray:
     """Half-width of the interval for a mean whose variance has several parts: root of sum of variance * t².
 
     Each part has the Student quantile of its own degrees of freedom (Banerjee 1960, Sankhya 22, 357 f.). For
@@ -81,18 +81,40 @@ def banerjee_p_value(distance: float, variances: FloatArray, degrees_of_freedom:
     Returns:
         In [0, 1]; Student's own p-value where one part alone is above 0.
     """
+    return float(banerjee_p_values(np.array([distance]), variances[:, None], degrees_of_freedom[:, None])[0])
+
+
+def banerjee_p_values(distances: FloatArray, variances: FloatArray, degrees_of_freedom: FloatArray) -> FloatArray:
+    """`banerjee_p_value` of K distances at once.
+
+    Args:
+        distances: `(K,)`.
+        variances: `(P, K)`.
+        degrees_of_freedom: `(P, K)`.
+
+    Returns:
+        `(K,)`.
+    """
     from scipy.special import stdtr
 
-    present = variances > 0
-    variances, degrees_of_freedom = variances[present], degrees_of_freedom[present]
-    if len(variances) == 1:
-        return float(2 * stdtr(degrees_of_freedom[0], -distance / math.sqrt(float(variances[0]))))
-    low, high = math.log(SMALLEST_P), 0.0
+    main = variances.argmax(0), np.arange(len(distances))
+    p_values = np.asarray(2 * stdtr(degrees_of_freedom[main], -distances / np.sqrt(variances[main])))
+    several = (variances > 0).sum(0) > 1
+    if not several.any():
+        return p_values
+    distances, variances, degrees_of_freedom = distances[several], variances[:, several], degrees_of_freedom[:, several]
+    low, high = np.full(len(distances), math.log(SMALLEST_P)), np.zeros(len(distances))
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        reaches = banerjee_half_width(variances, degrees_of_freedom, math.exp(middle)) > distance
-        low, high = (middle, high) if reaches else (low, middle)
-    return math.exp(high)
+        reaches = banerjee_half_width(variances, degrees_of_freedom, _exp(middle)) > distances
+        low, high = np.where(reaches, middle, low), np.where(reaches, high, middle)
+    p_values[several] = _exp(high)
+    return p_values
+
+
+def _exp(values: FloatArray) -> FloatArray:
+    # Not numpy's, whose last bit depends on the processor.
+    return np.array([math.exp(value) for value in values.tolist()], dtype=np.float64)
 
 
 def power(gap: float, variances: FloatArray, degrees_of_freedom: FloatArray, alpha: float) -> float:

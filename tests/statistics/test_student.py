@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from benchbird.statistics import student
 
@@ -48,6 +48,31 @@ def test_the_p_value_is_the_tail_of_its_own_half_width(
 ) -> None:
     half = float(student.banerjee_half_width(parts, df, tail))
     assert student.banerjee_p_value(half, parts, df) == pytest.approx(tail, rel=1e-4)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 10), variances, freedoms, st.sampled_from([None, 0, 1])), min_size=1, max_size=5)
+)
+def test_several_p_values_are_those_of_a_plain_bisection(
+    cases: list[tuple[float, student.FloatArray, student.FloatArray, int | None]],
+) -> None:
+    def one(distance: float, parts: student.FloatArray, df: student.FloatArray, absent: int | None) -> float:
+        if absent is not None:
+            there = 1 - absent
+            return float(2 * special.stdtr(df[there], -distance / math.sqrt(parts[there])))
+        low, high = math.log(student.SMALLEST_P), 0.0
+        for _ in range(64):
+            middle = (low + high) / 2
+            reaches = float(student.banerjee_half_width(parts, df, math.exp(middle))) > distance
+            low, high = (middle, high) if reaches else (low, middle)
+        return math.exp(high)
+
+    parts, df = np.stack([case[1] for case in cases], axis=1), np.stack([case[2] for case in cases], axis=1)
+    for place, (*_, absent) in enumerate(cases):
+        if absent is not None:
+            parts[absent, place] = 0.0
+    found = student.banerjee_p_values(np.array([case[0] for case in cases]), parts, df)
+    assert found.tolist() == [one(*case) for case in cases]
 
 
 def test_the_p_value_is_1_at_0_and_tiny_far_away() -> None:
