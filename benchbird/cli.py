@@ -26,6 +26,7 @@ COMMANDS = {
     "publish": "Write a leaderboard into a Markdown or LaTeX file, between markers.",
     "verify": "Check results: every file's hash, every score from its predictions.",
     "compare": "Tell whether two results differ beyond the noise.",
+    "time": "Time training and inference, in figures that a paper can quote.",
     "noise": "Measure how much a segmenter's score moves with the seed alone.",
     "list": "List segmenters, data sets or plugins.",
     "data": "Check a data set, or write the embedded one as files.",

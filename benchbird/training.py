@@ -16,7 +16,7 @@ from torch import nn
 from benchbird import metrics
 from benchbird.backend import autocast, synchronize
 from benchbird.batches import ResidentSplit
-from benchbird.compilation import compiled as compiled
+from benchbird.compilation import compiled
 from benchbird.errors import DataError, Diverged, ProtocolViolation
 from benchbird.evaluation import check_logits, validate
 from benchbird.protocol import OptimizerSettings, Protocol

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -12,9 +13,12 @@ from benchbird import backend, timing
 from benchbird.batches import ResidentSplit
 from benchbird.evaluation import predict_split
 from benchbird.protocol import OptimizerSettings, Protocol
+from benchbird.stopwatch import stopwatch
+from benchbird.timing_session import run_timing
 from benchbird.training import Training, start_training, train
 from benchbird_atrous_segnet import AtrousSegNet
 from tests.split_factory import memory_split
+from tests.timing_factory import plan_of, write_plugin
 
 pytestmark = [
     pytest.mark.gpu,
@@ -70,3 +74,27 @@ def test_timing_reads_the_device_memory() -> None:
     measured = timing.measure(AtrousSegNet(base_channels=8).cuda(), protocol, torch.device("cuda"))
     assert measured.peak_memory_bytes == torch.cuda.max_memory_allocated()
     assert measured.latency_ms.p95 >= measured.latency_ms.p50 > 0
+
+
+def test_the_full_form_of_timing_knows_memory_peak_and_largest_batch(tmp_path: Path) -> None:
+    plan = plan_of("plain", "calibrated", plugin=write_plugin(tmp_path), batch_sizes=(1, 4), device="cuda",
+                   precisions=("fp32", "tf32", "bf16"))  # fmt: skip
+    report = run_timing(plan, lambda _: None)
+    assert [row.key for row in report.rows] == list(plan.rows)
+    assert report.failures == ()
+    assert report.peak is not None and report.environment is not None and report.environment.accelerator
+    assert all(value > 0 for value in report.peak.gflop_per_s.values())
+    for row in report.rows:
+        assert 0 < row.figures.p50_ms <= row.figures.p99_ms
+        assert row.memory_bytes is not None and row.memory_bytes > 0
+    assert len(report.largest) == 3 * (1 + 2)
+    assert all(one.batch_size >= 4 for one in report.largest)
+
+
+def test_an_iteration_on_the_device_is_timed_by_events() -> None:
+    device = torch.device("cuda")
+    matrix = torch.rand(2048, 2048, device=device)
+    watch = stopwatch(device, clock=lambda: pytest.fail("the clock was asked"))
+    watch(lambda: matrix @ matrix)
+    one, ten = (watch(lambda: [matrix @ matrix for _ in range(count)]) for count in (1, 10))  # noqa: B023
+    assert 0 < one < ten

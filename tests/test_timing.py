@@ -2,22 +2,16 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import psutil
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
-from benchbird import timing
 from benchbird.protocol import Protocol
-from benchbird.timing import MIN_PASSES, WARM_UP_PASSES, measure, peak_memory_bytes, training_throughput
+from benchbird.timing import MIN_PASSES, WARM_UP_PASSES, measure, training_throughput
 from benchbird.training import Epoch
-from benchbird_atrous_segnet import AtrousSegNet
 
 CPU = torch.device("cpu")
 PROTOCOL = Protocol(image_size=16)
@@ -103,28 +97,6 @@ def test_it_really_measures() -> None:
     assert found.parameters == 4
 
 
-@given(values=st.lists(st.floats(0, 1e6), min_size=1, max_size=50), share=st.floats(0, 1))
-def test_percentiles_are_numpys(values: list[float], share: float) -> None:
-    ordered = sorted(values)
-    expected = float(np.percentile(ordered, 100 * share))
-    assert timing._percentile(ordered, share) == pytest.approx(expected, rel=1e-9, abs=1e-9)
-
-
-def test_gflop_of_atrous_segnet() -> None:
-    gflop = timing._gflop(AtrousSegNet(base_channels=64).eval(), Protocol(image_size=256), CPU)
-    assert gflop == pytest.approx(16.9, abs=0.05)
-
-
-def test_gflop_by_hand() -> None:
-    """Two operations for each of 8·8 pixels × 3 channels × 3·3 taps × 5 filters."""
-    model = nn.Conv2d(3, 5, 3, padding=1)
-    assert timing._gflop(model, Protocol(image_size=16), CPU) == 2 * 16 * 16 * 3 * 9 * 5 / 1e9
-
-
-def test_gflop_where_there_is_nothing_that_torch_counts() -> None:
-    assert timing._gflop(nn.Identity(), PROTOCOL, CPU) is None
-
-
 def test_gflop_that_cannot_be_counted_does_not_cost_the_trial() -> None:
     class Particular(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -150,9 +122,3 @@ def test_training_throughput_is_the_median_without_the_first_epoch(
     seconds: list[float], expected: float | None
 ) -> None:
     assert training_throughput([epoch(100, one) for one in seconds]) == expected
-
-
-def test_peak_memory_is_in_bytes() -> None:
-    resident = psutil.Process().memory_info().rss
-    assert resident * 0.5 < peak_memory_bytes(CPU) < psutil.virtual_memory().total
-    assert sys.platform != "linux" or peak_memory_bytes(CPU) % 1024 == 0

@@ -33,9 +33,9 @@ from benchbird.protocol import OptimizerSettings, Protocol
 from benchbird.seeding import derive_seed, seed_everything
 from benchbird.training import start_training, train
 from benchbird_atrous_segnet import AtrousSegNet
-from tests.performance.contenders.document import place, provenance, table
 from tests.performance.contenders.job import Job
 from tests.performance.loops import IMAGES, Worker
+from tests.performance_document import place, provenance, table
 
 CPU = torch.device("cpu")
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -1,0 +1,316 @@
+"""What happens in the child processes of a timing: a look at a segmenter, a row's memory, the contest itself.
+
+In the contest all rows of a block take turns in one process, so that a machine's noise meets all alike. A
+row that fails is reported and left out. Starting these processes is `timing_session.py`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchbird import backend, sampling
+from benchbird.environment import capture_environment
+from benchbird.errors import ProtocolViolation
+from benchbird.machine_load import LoadMeter, waited_seconds
+from benchbird.machine_peak import measure_peak
+from benchbird.models import build_model, load_segmenter
+from benchbird.peak_memory import MemoryGauge
+from benchbird.precisions import Precision
+from benchbird.protocol import Protocol
+from benchbird.reasons import describe_error, status_of
+from benchbird.sampling import Chunk, Contender, Iteration, WarmUp
+from benchbird.stopwatch import Stopwatch, stopwatch
+from benchbird.timing_plan import Block, RowKey, TimingPlan
+from benchbird.workloads import WORKS, Step, count_gflop, make_step
+
+Report = Callable[[Mapping[str, Any]], None]
+
+SEED = 0
+"""Of the weights; they decide nothing here."""
+
+MEMORY_STEPS = 2
+"""From the second step on the optimiser's state is there while gradients are."""
+
+LARGEST_BATCH = 2**16
+
+
+class FlagsAreLost(BaseException):
+    """A segmenter left the process with settings that nobody can set back: what follows wouldn't compare."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterRequest:
+    """Which segmenter to look at, picklable."""
+
+    plan: TimingPlan
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRequest:
+    """Which row's memory to measure, picklable."""
+
+    plan: TimingPlan
+    row: RowKey
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContestRequest:
+    """What is to be timed, picklable: the blocks that are left, without the rows that are known to fail."""
+
+    plan: TimingPlan
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargestRequest:
+    """Whose largest batch is wanted, picklable; the search begins at a row's own batch size."""
+
+    plan: TimingPlan
+    rows: tuple[RowKey, ...]
+
+
+def inspect_segmenter(request: SegmenterRequest, report: Report) -> None:
+    """Report the environment, then parameters and operations of one segmenter, or why it can't be built."""
+    plan, device = request.plan, request.plan.torch_device
+    flags = backend.apply_protocol(plan.protocol_in(plan.precisions[0]), plan.threads)
+    report({"event": "environment", "environment": capture_environment(device)})
+    try:
+        model = _build(plan, request.label, device)
+        works = [work for work in plan.works if work == "inference" or request.label not in plan.calibrated]
+        gflop = {work: count_gflop(work, model, plan.protocol_in("fp32"), device) for work in works}
+        backend.check_flags(flags)
+    except (Exception, SystemExit) as error:
+        report({"event": "unusable", "label": request.label, **_reason(error)})
+        return
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    report({"event": "segmenter", "label": request.label, "parameters": parameters, "gflop": gflop})
+
+
+def measure_memory(request: MemoryRequest, report: Report) -> None:
+    """Report what one row takes of this process' memory from the building of its model on."""
+    row, device = request.row, request.plan.torch_device
+    _be_the_first_to_go()
+    flags = backend.apply_protocol(request.plan.protocol_in(row.precision), request.plan.threads)
+    try:
+        spec = load_segmenter(request.plan.segmenter(row.label), request.plan.plugin_files)
+        _touch_libraries(request.plan.protocol_in(row.precision), device)
+        gauge = MemoryGauge(device)
+        model = build_model(spec, request.plan.segmenter(row.label), SEED)
+        step = make_step(row.work, model, row.batch_size, request.plan.protocol_in(row.precision), device)
+        for _ in range(MEMORY_STEPS):
+            step()
+        report({"event": "memory", "row": row, "bytes": gauge.taken_bytes()})
+        backend.check_flags(flags)
+    except (Exception, SystemExit) as error:
+        report({"event": "failed", "row": row, **_reason(error)})
+
+
+def run_contest(request: ContestRequest, report: Report) -> None:
+    """Time every block, report each row as it is known, and the machine's peak before and after."""
+    plan, device = request.plan, request.plan.torch_device
+    watch = stopwatch(device)
+    # As torch is before any plugin is loaded: what a segmenter changes later can be told from it.
+    pristine = {one: backend.apply_protocol(plan.protocol_in(one), plan.threads) for one in plan.precisions}
+    contest = _Contest(plan=plan, device=device, watch=watch, pristine=pristine, report=report)
+
+    def report_peak() -> None:
+        peak = measure_peak(plan.protocol, plan.precisions, device, watch, plan.threads)
+        report({"event": "peak", "peak": peak})
+
+    report_peak()
+    for block in request.blocks:
+        contest.run(block)
+    report_peak()
+
+
+def search_largest(request: LargestRequest, report: Report) -> None:
+    """Report for each row the largest batch with which its work fits into the device's memory."""
+    device = request.plan.torch_device
+    for row in request.rows:
+        report({"event": "turn", "row": row})
+        protocol = request.plan.protocol_in(row.precision)
+        backend.apply_protocol(protocol, request.plan.threads)
+        stopped: list[str] = []
+
+        def fits(model: nn.Module, row: RowKey, protocol: Protocol, stopped: list[str], batch_size: int) -> bool:
+            step: Step | None = None
+            try:
+                step = make_step(row.work, model, batch_size, protocol, device)
+                for _ in range(MEMORY_STEPS):
+                    step()
+                backend.synchronize(device)
+            except Exception as error:
+                if status_of(error) != "out_of_memory":
+                    stopped[:] = [describe_error(error)]
+                return False
+            finally:
+                # Not in the handler: the exception's frames would hold what is to be freed.
+                del step
+                forget_graphs(protocol)
+                free_memory(device)
+            return True
+
+        try:
+            model = _build(request.plan, row.label, device)
+            trial = partial(fits, model, row, protocol, stopped)
+            found = sampling.largest_that_fits(trial, row.batch_size, LARGEST_BATCH)
+        except (Exception, SystemExit) as error:
+            found, stopped = 0, [describe_error(error)]
+        report({"event": "largest", "row": row, "batch_size": found, "stopped": "".join(stopped),
+                "is_bound": found == LARGEST_BATCH})  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Contestant:
+    """A row under way: its step, how it was warmed up, and the memory that this took."""
+
+    row: RowKey
+    step: Step
+    warm_up: WarmUp
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Contest:
+    """What all blocks share."""
+
+    plan: TimingPlan
+    device: torch.device
+    watch: Stopwatch
+    pristine: Mapping[Precision, dict[str, object]]
+    report: Report
+
+    def run(self, block: Block) -> None:
+        """Time the rows of one block in turn."""
+        free_memory(self.device)
+        forget_graphs(self.plan.protocol)
+        self.report({"event": "block_started", "block": block})
+        meter = LoadMeter()
+        contestants = [one for row in block.rows if (one := self._enter(row)) is not None]
+        rounds = sampling.interleave(
+            [self._contender(one) for one in contestants],
+            [one.row.precision for one in contestants],
+            self.plan.rule,
+            lambda number: self.report({"event": "round", "block": block, "number": number}),
+        )
+        alive = [index for index in range(len(contestants)) if index not in rounds.failures]
+        first = sampling.references([one.row.precision for one in contestants], alive)
+        for index in alive:
+            one, own = contestants[index], rounds.chunks[index]
+            is_reference = first[index] == index
+            self.report({
+                "event": "row",
+                "row": one.row,
+                "warm_up": one.warm_up,
+                "figures": sampling.figures(own),
+                "reference": contestants[first[index]].row.label,
+                "ratio": None if is_reference else sampling.paired_ratio(own, rounds.chunks[first[index]]),
+                "memory_bytes": one.memory_bytes,
+            })  # fmt: skip
+        self.report({"event": "block_ended", "block": block, "others_cores": meter.others_cores()})
+
+    def _enter(self, row: RowKey) -> _Contestant | None:
+        """Build and warm up one row; None if it fails."""
+        self.report({"event": "turn", "row": row})
+        try:
+            protocol = self._protocol(row)
+            gauge = MemoryGauge(self.device)
+            model = _build(self.plan, row.label, self.device)
+            step = make_step(row.work, model, row.batch_size, protocol, self.device)
+            warm_up = sampling.warm_up(lambda: self.watch(step), self.plan.rule)
+            backend.check_flags(self.pristine[row.precision])
+        except (Exception, SystemExit) as error:
+            self._fail(row, error)
+            return None
+        memory = gauge.taken_bytes() if self.device.type == "cuda" else None
+        return _Contestant(row=row, step=step, warm_up=warm_up, memory_bytes=memory)
+
+    def _contender(self, contestant: _Contestant) -> Contender:
+        def contender(seconds: float) -> Chunk:
+            # So that it is known whose fault it is if the process dies.
+            self.report({"event": "turn", "row": contestant.row})
+            try:
+                self._protocol(contestant.row)
+                chunk = sampling.chunk(lambda: iterate(contestant.step, self.watch, self.device), seconds)
+                backend.check_flags(self.pristine[contestant.row.precision])
+            except (Exception, SystemExit) as error:
+                self._fail(contestant.row, error)
+                raise
+            return chunk
+
+        return contender
+
+    def _protocol(self, row: RowKey) -> Protocol:
+        """The row's protocol, applied."""
+        protocol = self.plan.protocol_in(row.precision)
+        backend.apply_protocol(protocol, self.plan.threads)
+        return protocol
+
+    def _fail(self, row: RowKey, error: BaseException) -> None:
+        self.report({"event": "failed", "row": row, **_reason(error)})
+        # Its frames hold the model and what it had computed.
+        error.__traceback__ = None
+        free_memory(self.device)
+        self._protocol(row)
+        try:
+            backend.check_flags(self.pristine[row.precision])
+        except ProtocolViolation:
+            raise FlagsAreLost from None
+
+
+def iterate(step: Step, watch: Stopwatch, device: torch.device) -> Iteration:
+    """One iteration, and on a CPU how long its threads had to wait for others."""
+    if device.type != "cpu":
+        return Iteration(watch(step))
+    before = waited_seconds()
+    seconds = watch(step)
+    waited = waited_seconds() - before
+    if torch.get_num_threads() == 1 and waited < seconds:
+        # One thread goes on where it was stopped; of several, the others wait for the one.
+        return Iteration(seconds - waited)
+    return Iteration(seconds, waited)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back what nobody holds any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def forget_graphs(protocol: Protocol) -> None:
+    """Drop what was compiled for models that are gone: it holds memory, and counts against the limit of graphs."""
+    if protocol.compile:
+        torch.compiler.reset()
+
+
+def _build(plan: TimingPlan, label: str, device: torch.device) -> nn.Module:
+    segmenter = plan.segmenter(label)
+    return build_model(load_segmenter(segmenter, plan.plugin_files), segmenter, SEED).to(device)
+
+
+def _reason(error: BaseException) -> dict[str, str]:
+    return {"status": status_of(error), "reason": describe_error(error)}
+
+
+def _touch_libraries(protocol: Protocol, device: torch.device) -> None:
+    """Let torch load and start what it does at its first steps, which is no segmenter's memory."""
+    model = nn.Conv2d(3, 1, 3, padding=1).to(device)
+    for work in WORKS:
+        make_step(work, model, 1, protocol, device)()
+
+
+def _be_the_first_to_go() -> None:
+    """Ask the system to end this process before any other when memory runs out."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")

@@ -1,0 +1,214 @@
+"""The children's work, done in this process on images of 16×16. No duration is asserted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchbird import contest, machine_peak
+from benchbird.contest import (
+    ContestRequest,
+    FlagsAreLost,
+    LargestRequest,
+    MemoryRequest,
+    SegmenterRequest,
+    inspect_segmenter,
+    measure_memory,
+    run_contest,
+    search_largest,
+)
+from benchbird.protocol import Protocol
+from benchbird.timing_plan import RowKey, TimingPlan
+from tests.timing_factory import plan_of, write_plugin
+
+Events = list[Mapping[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _small_and_clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(machine_peak, "SIDES", (32,))
+    monkeypatch.setattr(machine_peak, "COPY_BYTES", {"cpu": 2**12})
+    monkeypatch.setattr(contest, "_be_the_first_to_go", lambda: None)
+    allowed = torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+    yield
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = allowed
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    return write_plugin(tmp_path)
+
+
+def held(plan: TimingPlan) -> Events:
+    events: Events = []
+    run_contest(ContestRequest(plan=plan, blocks=plan.blocks), events.append)
+    return events
+
+
+def of_kind(events: Events, kind: str) -> Events:
+    return [event for event in events if event["event"] == kind]
+
+
+def test_every_row_is_reported_with_its_ratio_to_the_first(plugin: Path) -> None:
+    plan = plan_of("plain", "calibrated", plugin=plugin, precisions=("fp32", "bf16"), batch_sizes=(1, 2))
+    events = held(plan)
+    rows = of_kind(events, "row")
+    assert [event["row"] for event in rows] == list(plan.rows)
+    assert len(rows) == 2 * 2 + 2 * 4
+    for event in rows:
+        assert event["reference"] == "plain"
+        assert (event["ratio"] is None) is (event["row"].label == "plain")
+        assert event["figures"].iterations >= 2
+        assert event["memory_bytes"] is None
+    assert [event["event"] for event in events if event["event"] in ("peak", "block_started", "block_ended")] == [
+        "peak", *["block_started", "block_ended"] * 4, "peak",
+    ]  # fmt: skip
+    assert set(of_kind(events, "peak")[0]["peak"].gflop_per_s) == {"fp32", "bf16"}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("wide", "protocol_violation", "shape (2, 2, 16, 16)"),
+        ("refuses", "failed", "no weights in file.pth"),
+        ("flips", "protocol_violation", "cudnn.benchmark"),
+        ("sly", "protocol_violation", "cudnn.benchmark"),
+        ("exhausts", "out_of_memory", "CUDA out of memory"),
+        ("tires", "failed", "had enough"),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_row_that_fails_is_reported_and_the_others_go_on(
+    plugin: Path, name: str, status: str, words: str, order: int
+) -> None:
+    events = held(plan_of(*[name, "plain"][::order], plugin=plugin, works=("inference",)))
+    (failed,) = of_kind(events, "failed")
+    assert (failed["row"].label, failed["status"]) == (name, status)
+    assert words in failed["reason"]
+    (row,) = of_kind(events, "row")
+    assert (row["row"].label, row["reference"], row["ratio"]) == ("plain", "plain", None)
+    assert of_kind(events, "block_ended")
+
+
+def test_settings_that_cannot_be_set_back_end_the_process(plugin: Path) -> None:
+    plan = plan_of("plain", "stubborn", plugin=plugin, works=("inference",))
+    events: Events = []
+    with pytest.raises(FlagsAreLost):
+        run_contest(ContestRequest(plan=plan, blocks=plan.blocks), events.append)
+    (failed,) = of_kind(events, "failed")
+    assert (failed["row"].label, failed["status"]) == ("stubborn", "protocol_violation")
+    assert not of_kind(events, "row")
+
+
+def test_it_is_said_whose_turn_it_is(plugin: Path) -> None:
+    plan = plan_of("plain", "calibrated", plugin=plugin, works=("inference",))
+    turns = [event["row"].label for event in of_kind(held(plan), "turn")]
+    assert turns[:2] == ["plain", "calibrated"]
+    assert turns[2:6] == ["plain", "calibrated", "calibrated", "plain"]
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, (0.75, 0.0)), (2, (1.0, 0.25))])
+def test_with_one_thread_waiting_is_taken_out(
+    threads: int, expected: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = iter([10.0, 10.25])
+    monkeypatch.setattr(contest, "waited_seconds", lambda: next(waited))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert contest.iterate(lambda: torch.zeros(()), lambda _: 1.0, torch.device("cpu")) == expected
+
+
+def test_on_a_gpu_waiting_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contest, "waited_seconds", lambda: pytest.fail("asked"))
+    assert contest.iterate(lambda: torch.zeros(()), lambda _: 1.0, torch.device("cuda")) == (1.0, 0.0)
+
+
+def test_graphs_are_forgotten_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    resets: list[str] = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append("reset"))
+    contest.forget_graphs(Protocol())
+    assert resets == []
+    contest.forget_graphs(Protocol(compile=True))
+    assert resets == ["reset"]
+
+
+def test_a_segmenter_is_looked_at(plugin: Path) -> None:
+    events: Events = []
+    inspect_segmenter(SegmenterRequest(plan=plan_of("plain", plugin=plugin), label="plain"), events.append)
+    assert [event["event"] for event in events] == ["environment", "segmenter"]
+    assert events[0]["environment"].device == "cpu"
+    assert events[1]["parameters"] == 28
+    forward = 2 * 16 * 16 * 27 / 1e9
+    assert events[1]["gflop"] == pytest.approx({"training": 2 * forward, "inference": forward})
+
+
+def test_of_a_calibrated_segmenter_training_is_not_counted(plugin: Path) -> None:
+    events: Events = []
+    plan = plan_of("calibrated", plugin=plugin)
+    inspect_segmenter(SegmenterRequest(plan=plan, label="calibrated"), events.append)
+    assert set(events[1]["gflop"]) == {"inference"}
+
+
+def test_what_cannot_be_built_is_said(plugin: Path) -> None:
+    events: Events = []
+    inspect_segmenter(SegmenterRequest(plan=plan_of("refuses", plugin=plugin), label="refuses"), events.append)
+    assert events[1]["event"] == "unusable"
+    assert "no weights in file.pth" in events[1]["reason"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("plain", "memory"), ("exhausts", "failed"), ("wide", "failed")])
+def test_the_memory_of_a_row_is_measured_or_why_not(plugin: Path, name: str, kind: str) -> None:
+    plan = plan_of(name, plugin=plugin)
+    events: Events = []
+    measure_memory(MemoryRequest(plan=plan, row=plan.rows[0]), events.append)
+    assert [event["event"] for event in events] == [kind]
+    assert events[0]["row"] == plan.rows[0]
+    assert kind != "memory" or events[0]["bytes"] >= 0
+
+
+class TestLargestBatch:
+    """On a CPU whose memory is made to end at a batch of 37."""
+
+    @pytest.fixture(autouse=True)
+    def _small_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def make_step(work: str, model: object, batch_size: int, *_: object) -> Any:
+            if batch_size > 37:
+                raise self.error
+            return lambda: torch.zeros(())
+
+        monkeypatch.setattr(contest, "make_step", make_step)
+
+    error: Exception = torch.OutOfMemoryError("CUDA out of memory")
+
+    def search(self, plugin: Path, name: str = "plain") -> Mapping[str, Any]:
+        plan = plan_of(name, plugin=plugin)
+        events: Events = []
+        row = RowKey(label=name, precision="fp32", work="training", batch_size=8)
+        search_largest(LargestRequest(plan=plan, rows=(row,)), events.append)
+        assert [event["event"] for event in events] == ["turn", "largest"]
+        assert events[1]["row"] == row
+        return events[1]
+
+    def test_it_is_found(self, plugin: Path) -> None:
+        found = self.search(plugin)
+        assert (found["batch_size"], found["stopped"], found["is_bound"]) == (37, "", False)
+
+    def test_another_error_is_named(self, plugin: Path) -> None:
+        self.error = RuntimeError("index is too large")
+        found = self.search(plugin)
+        assert found["batch_size"] == 37
+        assert "index is too large" in found["stopped"]
+
+    def test_no_larger_one_than_the_bound_is_tried(self, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(contest, "LARGEST_BATCH", 32)
+        found = self.search(plugin)
+        assert (found["batch_size"], found["is_bound"]) == (32, True)
+
+    def test_a_model_that_cannot_be_built_is_no_end_of_the_search(self, plugin: Path) -> None:
+        found = self.search(plugin, "refuses")
+        assert (found["batch_size"], found["is_bound"]) == (0, False)
+        assert "no weights" in found["stopped"]

@@ -1,0 +1,317 @@
+"""Warm-up, rounds, figures and ratios on contenders that only claim to have worked."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchbird import sampling
+from benchbird.sampling import Chunk, Contender, Iteration, SamplingRule
+
+SECONDS = st.floats(1e-6, 1e3)
+RULE = SamplingRule(
+    warm_up_window=3, warm_up_min_seconds=0.0, warm_up_max_seconds=100.0, warm_up_max_iterations=50,
+    chunk_s=0.1, min_rounds=6, max_rounds=40, min_iterations=20, min_seconds=3.0, max_seconds=1e9,
+)  # fmt: skip
+
+
+def iterating(*durations: float) -> Callable[[], float]:
+    """So many iterations, then the last again and again."""
+    return itertools.chain(durations, itertools.repeat(durations[-1])).__next__
+
+
+def steady(seconds: float, waited_s: float = 0.0) -> Contender:
+    return lambda budget: sampling.chunk(lambda: Iteration(seconds, waited_s), budget)
+
+
+def rounds_of(*chunks: list[float]) -> list[Chunk]:
+    return [tuple(Iteration(seconds) for seconds in chunk) for chunk in chunks]
+
+
+class TestWarmUp:
+    def test_it_ends_when_the_last_durations_are_like_those_before(self) -> None:
+        done = sampling.warm_up(iterating(60.0, 9, 5, 3, 2, 1.02, 1.0, 1.0), RULE)
+        assert done.first_call_s == 60.0
+        assert done.is_stable
+        # The first two windows of three whose medians are within 5 %: 2, 1.02, 1 and 1, 1, 1.
+        assert done.iterations == 9
+        assert done.seconds == pytest.approx(9 + 5 + 3 + 2 + 1.02 + 4)
+
+    def test_it_lasts_for_its_least_time(self) -> None:
+        rule = SamplingRule(warm_up_window=3, warm_up_min_seconds=2.0)
+        assert sampling.warm_up(iterating(0.125), rule).iterations == 16
+
+    def test_restless_durations_end_it_at_its_bounds(self) -> None:
+        restless = itertools.count(1.0).__next__
+        done = sampling.warm_up(restless, RULE)
+        assert not done.is_stable
+        assert 100 <= done.seconds < 100 + done.iterations + 2
+        rule = SamplingRule(warm_up_max_iterations=7, warm_up_max_seconds=1e9)
+        assert sampling.warm_up(itertools.count(1.0, 0.5).__next__, rule).iterations == 7
+
+    @pytest.mark.parametrize(("durations", "is_stable"), [((70.0, 70.0, 70.0), True), ((70.0, 70.0, 40.0), False)])
+    def test_slow_iterations_are_judged_by_what_there_is_of_them(
+        self, durations: tuple[float, ...], is_stable: bool
+    ) -> None:
+        done = sampling.warm_up(iterating(*durations), RULE)
+        assert (done.iterations, done.is_stable) == (2, is_stable)
+
+    def test_one_iteration_that_takes_all_the_time_is_not_called_stable(self) -> None:
+        done = sampling.warm_up(iterating(5.0, 200.0), RULE)
+        assert (done.iterations, done.is_stable) == (1, False)
+
+
+class TestChunk:
+    @given(seconds=SECONDS, budget=st.floats(0, 10))
+    def test_there_is_at_least_one_iteration_and_no_more_than_fill_the_time(
+        self, seconds: float, budget: float
+    ) -> None:
+        taken: list[float] = []
+
+        def iterate() -> Iteration:
+            taken.append(seconds)
+            return Iteration(seconds)
+
+        if budget / seconds > 1e4:
+            return
+        sampling.chunk(iterate, budget)
+        assert len(taken) >= 1
+        assert len(taken) == 1 or sum(taken[:-1]) < budget
+
+    def test_the_first_of_many_does_not_count(self) -> None:
+        durations = iter([9.0, 1.0, 1.0, 1.0])
+        assert [one.seconds for one in sampling.chunk(lambda: Iteration(next(durations)), 12.0)] == [1.0, 1.0, 1.0]
+
+    def test_of_few_each_counts(self) -> None:
+        durations = iter([2.0, 1.0, 1.0])
+        assert [one.seconds for one in sampling.chunk(lambda: Iteration(next(durations)), 4.0)] == [2.0, 1.0, 1.0]
+
+
+class TestRounds:
+    @given(count=st.integers(1, 6), number=st.integers(0, 40))
+    def test_everyone_has_one_turn_a_round(self, count: int, number: int) -> None:
+        assert sorted(sampling.in_turn(range(count), number)) == list(range(count))
+
+    @given(count=st.integers(2, 6))
+    def test_everyone_begins_as_often_as_anyone_and_follows_others(self, count: int) -> None:
+        orders = [sampling.in_turn(range(count), number) for number in range(2 * count)]
+        assert {first: [order[0] for order in orders].count(first) for first in range(count)} == dict.fromkeys(
+            range(count), 2
+        )
+        before = {order[order.index(0) - 1] for order in orders if order.index(0) > 0}
+        assert len(before) >= min(2, count - 1)
+
+    def test_contenders_take_turns_chunk_by_chunk(self) -> None:
+        log: list[str] = []
+
+        def contender(name: str) -> Contender:
+            def run(seconds: float) -> Chunk:
+                assert seconds == RULE.chunk_s
+                log.append(name)
+                return tuple([Iteration(0.125)] * 4)
+
+            return run
+
+        rounds = sampling.interleave([contender("a"), contender("b")], ["fp32", "fp32"], RULE)
+        assert log[:8] == ["a", "b", "b", "a", "b", "a", "a", "b"]
+        assert [len(chunks) for chunks in rounds.chunks] == [6, 6]
+        assert rounds.failures == {}
+
+    @pytest.mark.parametrize(
+        ("seconds", "rounds"),
+        [(0.001, 6), (0.1, 20), (0.25, 12), (1.0, 6), (60.0, 6)],
+    )
+    def test_enough_is_so_many_iterations_or_seconds_and_rounds(self, seconds: float, rounds: int) -> None:
+        found = sampling.interleave([steady(seconds)], [""], RULE)
+        assert len(found.chunks[0]) == rounds
+
+    def test_an_uncertain_ratio_gets_more_rounds_until_it_is_known(self) -> None:
+        noisy = iter([1.0, 2.0, 1.5, 3.0, 1.0, 2.5])
+
+        def restless(_budget: float) -> Chunk:
+            return (Iteration(next(noisy, 1.0)),)
+
+        found = sampling.interleave([steady(1.0), restless], ["fp32", "fp32"], RULE)
+        assert 6 < len(found.chunks[0]) < RULE.max_rounds
+        assert sampling.is_known(sampling.paired_ratio(found.chunks[1], found.chunks[0]), RULE)
+
+    def test_a_ratio_that_stays_uncertain_ends_at_a_bound(self) -> None:
+        def restless() -> Contender:
+            durations = itertools.cycle([1.0, 2.0, 4.0])
+            return lambda _: (Iteration(next(durations)),)
+
+        by_rounds = sampling.interleave([steady(1.0), restless()], ["", ""], RULE)
+        assert len(by_rounds.chunks[0]) == RULE.max_rounds
+        by_time = sampling.interleave([steady(1.0), restless()], ["", ""], SamplingRule(max_seconds=20.0))
+        assert len(by_time.chunks[0]) < 20
+
+    def test_contenders_of_other_groups_are_not_compared(self) -> None:
+        durations = itertools.cycle([1.0, 2.0, 4.0])
+        found = sampling.interleave(
+            [steady(1.0), lambda _: (Iteration(next(durations)),)], ["fp32", "bf16"], RULE
+        )  # fmt: skip
+        assert len(found.chunks[0]) == RULE.min_rounds
+
+    def test_disturbed_iterations_make_for_more_rounds(self) -> None:
+        numbers = itertools.count()
+
+        def disturbed_at_first(_budget: float) -> Chunk:
+            return (Iteration(1.0, 0.5 if next(numbers) < 10 else 0.0),)
+
+        found = sampling.interleave([disturbed_at_first], [""], RULE)
+        assert len(found.chunks[0]) == 10 + sampling.FEW
+        for_ever = sampling.interleave([steady(1.0, 0.5)], [""], RULE)
+        assert len(for_ever.chunks[0]) == RULE.max_rounds
+
+    def test_one_that_raises_is_left_out_and_the_others_go_on(self) -> None:
+        error = RuntimeError("out of memory")
+
+        def fails_in_its_third_turn() -> Contender:
+            turns = itertools.count(1)
+
+            def run(_budget: float) -> Chunk:
+                if next(turns) == 3:
+                    raise error
+                return (Iteration(1.0),)
+
+            return run
+
+        rounds = sampling.interleave([fails_in_its_third_turn(), steady(1.0), steady(2.0)], ["", "", ""], RULE)
+        assert rounds.failures == {0: error}
+        assert [len(chunks) for chunks in rounds.chunks] == [2, 6, 6]
+
+    def test_nothing_is_left_when_all_have_failed(self) -> None:
+        def exits(_budget: float) -> Chunk:
+            raise SystemExit(1)
+
+        assert set(sampling.interleave([exits, exits], ["", ""], RULE).failures) == {0, 1}
+
+    def test_nobody_is_a_block_too(self) -> None:
+        assert sampling.interleave([], [], RULE).chunks == ()
+
+    def test_an_interrupt_is_nobodys_failure(self) -> None:
+        def interrupted(_budget: float) -> Chunk:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            sampling.interleave([interrupted, steady(1.0)], ["", ""], RULE)
+
+    def test_rounds_are_told(self) -> None:
+        told: list[int] = []
+        sampling.interleave([steady(1.0)], [""], RULE, told.append)
+        assert told == [1, 2, 3, 4, 5, 6]
+
+
+class TestFigures:
+    @given(chunks=st.lists(st.lists(SECONDS, min_size=1, max_size=9), min_size=1, max_size=9))
+    def test_they_are_numpys(self, chunks: list[list[float]]) -> None:
+        found = sampling.figures(rounds_of(*chunks))
+        values = 1e3 * np.concatenate(chunks)
+        assert (found.p50_ms, found.p90_ms, found.p99_ms) == pytest.approx(tuple(np.percentile(values, [50, 90, 99])))
+        assert found.iterations == len(values)
+        assert found.set_aside == 0
+        assert found.seconds == pytest.approx(values.sum() / 1e3)
+        assert found.round_medians_ms == pytest.approx([1e3 * statistics.median(chunk) for chunk in chunks])
+        expected = values.std(ddof=1) / values.mean() if len(values) > 1 else 0.0
+        assert found.cv == pytest.approx(expected, abs=1e-9)
+
+    def test_disturbed_iterations_are_set_aside(self) -> None:
+        quiet, disturbed = Iteration(1.0, 0.01), Iteration(3.0, 1.5)
+        found = sampling.figures([(quiet, disturbed), (disturbed,), (quiet,) * 5])
+        assert (found.iterations, found.set_aside, found.p99_ms) == (6, 2, 1000.0)
+        assert found.round_medians_ms == (1000.0, 1000.0)
+
+    def test_where_hardly_any_is_undisturbed_all_count(self) -> None:
+        quiet, disturbed = Iteration(1.0), Iteration(3.0, 1.5)
+        found = sampling.figures([(quiet,) * 5, (disturbed,) * 6])
+        assert (found.iterations, found.set_aside, found.p50_ms) == (11, 0, 3000.0)
+
+
+class TestRatio:
+    @given(pairs=st.lists(st.tuples(SECONDS, SECONDS), min_size=6, max_size=30))
+    def test_the_median_lies_in_its_interval_and_within_least_and_most(self, pairs: list[tuple[float, float]]) -> None:
+        own, reference = (rounds_of(*([pair[side]] for pair in pairs)) for side in (0, 1))
+        found = sampling.paired_ratio(own, reference)
+        assert found.low is not None and found.high is not None
+        assert found.least <= found.low <= found.median <= found.high <= found.most
+        backwards = sampling.paired_ratio(reference, own)
+        assert (found.least, found.most) == pytest.approx((1 / backwards.most, 1 / backwards.least))
+
+    @given(factor=st.floats(0.1, 10), noise=st.lists(SECONDS, min_size=6, max_size=30))
+    def test_noise_that_meets_both_alike_leaves_it_alone(self, factor: float, noise: list[float]) -> None:
+        reference = rounds_of(*([one] for one in noise))
+        own = rounds_of(*([one / factor] for one in noise))
+        found = sampling.paired_ratio(own, reference)
+        assert (found.least, found.median, found.most) == pytest.approx((factor,) * 3)
+        assert found.uncertainty == pytest.approx(0.0, abs=1e-9)
+
+    def test_it_is_that_of_the_speeds(self) -> None:
+        found = sampling.paired_ratio(rounds_of([1.0, 9.0, 1.0]), rounds_of([2.0]))
+        assert found.median == 2.0
+        assert found.low is None
+        assert found.uncertainty == float("inf")
+
+    def test_rounds_count_in_which_both_were_undisturbed(self) -> None:
+        quiet, slow = (Iteration(1.0),), (Iteration(7.0, 6.0),)
+        reference = [(Iteration(2.0),)] * 9
+        found = sampling.paired_ratio([quiet] * 6 + [slow] * 3, reference)
+        assert (found.least, found.most, found.rounds, found.is_disturbed) == (2.0, 2.0, 6, False)
+
+    def test_too_few_of_them_are_no_ground_for_a_ratio(self) -> None:
+        quiet, slow = (Iteration(1.0),), (Iteration(1.0, 0.9),)
+        found = sampling.paired_ratio([quiet] * 5 + [slow] * 4, [(Iteration(2.0),)] * 9)
+        assert (found.rounds, found.is_disturbed, found.uncertainty) == (9, True, 0.0)
+        assert not sampling.is_known(found, RULE)
+
+    def test_the_reference_is_the_first_of_its_group(self) -> None:
+        groups = ["fp32", "fp32", "bf16", "bf16", "fp32"]
+        assert sampling.references(groups, [0, 1, 2, 3, 4]) == {0: 0, 1: 0, 2: 2, 3: 2, 4: 0}
+        assert sampling.references(groups, [1, 3, 4]) == {1: 1, 3: 3, 4: 1}
+
+
+@pytest.mark.parametrize(
+    ("count", "ranks"),
+    # Of tables of the sign test: the largest d with 2·P(B(n, 1/2) < d) <= 5 %.
+    [(1, None), (5, None), (6, 1), (8, 1), (9, 2), (10, 2), (15, 4), (20, 6), (30, 10), (50, 18), (100, 40)],
+)
+def test_the_interval_of_a_median_is_that_of_the_sign_test(count: int, ranks: int | None) -> None:
+    found = sampling.median_interval([float(number) for number in range(1, count + 1)])
+    assert found == (None if ranks is None else (ranks, count + 1 - ranks))
+
+
+@given(values=st.lists(st.floats(0, 1e6), min_size=1, max_size=50), share=st.floats(0, 1))
+def test_percentiles_are_numpys(values: list[float], share: float) -> None:
+    ordered = sorted(values)
+    expected = float(np.percentile(ordered, 100 * share))
+    assert sampling.percentile(ordered, share) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@given(limit=st.integers(0, 3000), start=st.integers(1, 64), bound=st.integers(64, 2000))
+def test_the_largest_that_fits_is_found_in_few_tries(limit: int, start: int, bound: int) -> None:
+    tried: list[int] = []
+
+    def fits(number: int) -> bool:
+        tried.append(number)
+        return number <= limit
+
+    assert sampling.largest_that_fits(fits, start, bound) == min(limit, bound)
+    assert all(1 <= number <= bound for number in tried)
+    assert len(tried) == len(set(tried)) <= 24
+
+
+def test_what_waits_is_disturbed() -> None:
+    assert not Iteration(1.0).is_disturbed
+    assert not Iteration(1.0, 0.02).is_disturbed
+    assert Iteration(1.0, 0.021).is_disturbed
+
+
+def test_a_generator_of_durations_ends_no_test_in_silence() -> None:
+    durations: Iterator[float] = iter([])
+    with pytest.raises(StopIteration):
+        sampling.warm_up(lambda: next(durations), RULE)
