@@ -31,13 +31,33 @@ def compiled(model: nn.Module, protocol: Protocol) -> nn.Module:
     Raises:
         UsageError: this machine can't.
     """
+    check_machine(_device_type(model), protocol)
     if not protocol.compile:
         return model
-    _check_machine(_device_type(model), protocol)
     torch._dynamo.config.recompile_limit = GRAPHS_LIMIT
     torch._dynamo.config.accumulated_recompile_limit = GRAPHS_LIMIT
     mode = "reduce-overhead" if protocol.compile == "cuda_graphs" else "default"
     return cast(nn.Module, torch.compile(model, dynamic=False, mode=mode))
+
+
+def check_machine(device_type: str, protocol: Protocol) -> None:
+    """Check that a device can run models as the protocol compiles them.
+
+    Raises:
+        UsageError: it can't; says what to change or to install.
+    """
+    if not protocol.compile:
+        return
+    if protocol.compile == "cuda_graphs" and device_type != "cuda":
+        raise UsageError(
+            f"protocol.compile: cuda_graphs needs a CUDA device, this trial computes on {device_type}; "
+            "use true to compile without graphs, which is another protocol"
+        )
+    if device_type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise UsageError(
+            "protocol.compile: true needs a C++ compiler on a CPU, and there is no g++ or clang++; "
+            "install one (Debian, Ubuntu: `sudo apt-get install g++`), or set it to false, which is another protocol"
+        )
 
 
 def begin_pass(protocol: Protocol) -> None:
@@ -49,16 +69,3 @@ def begin_pass(protocol: Protocol) -> None:
 def _device_type(model: nn.Module) -> str:
     tensor = next(iter((*model.parameters(), *model.buffers())), None)
     return tensor.device.type if tensor is not None else "cpu"
-
-
-def _check_machine(device_type: str, protocol: Protocol) -> None:
-    if protocol.compile == "cuda_graphs" and device_type != "cuda":
-        raise UsageError(
-            f"protocol.compile: cuda_graphs needs a CUDA device, this trial computes on {device_type}; "
-            "use true to compile without graphs, which is another protocol"
-        )
-    if device_type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
-        raise UsageError(
-            "protocol.compile: true needs a C++ compiler on a CPU, and there is no g++ or clang++; "
-            "install one (Debian, Ubuntu: `sudo apt-get install g++`), or set it to false, which is another protocol"
-        )

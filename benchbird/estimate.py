@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from benchbird import backend, timing, training
+from benchbird.compilation import check_machine
 from benchbird.contract import SegmenterSpec
 from benchbird.environment import capture_environment
 from benchbird.protocol import Protocol
@@ -79,6 +80,7 @@ def probe(request: ProbeRequest, report: Callable[[Mapping[str, Any]], None]) ->
     registry = load_registry(request.plugin_files, groups={SEGMENTERS})
     for segmenter in request.segmenters:
         try:
+            check_machine(device.type, request.protocol)
             spec = registry.segmenters[segmenter.name].spec
             model = spec.build(**segmenter.options).to(device)
             speed = _measure(segmenter.label, spec, model, request.protocol, device)

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from benchbird.plan import Plan
+from benchbird.protocol import Protocol
 
 CPU_PROFILE = "cpu"
 """The profile that is taken where there is no GPU."""
@@ -41,13 +42,32 @@ def plan_lines(plan: Plan, device: str, *, profile_was_chosen: bool) -> list[str
         *([f"resuming   {'; '.join(resumed)}"] if resumed else []),
         f"training   {protocol.epochs} epochs, {plan.steps} steps of {protocol.batch_size} images at "
         f"{protocol.image_size}×{protocol.image_size}, {protocol.optimizer.name} lr {protocol.optimizer.lr:g}, "
-        f"{protocol.precision}",
+        f"{_manner(protocol)}",
+        *_imitation(protocol, device),
         f"results    {plan.study_folder}",
     ]
     failed = [trial for trial in plan.trials if trial.record is not None and trial.record.status != "done"]
     if failed:
         lines.append(f"notice     {len(failed)} ended trials are not done; --retry-failed runs them again")
     return lines
+
+
+def _manner(protocol: Protocol) -> str:
+    """Precision, layout and compilation, as far as they aren't the plain ones."""
+    compiled = {False: "", True: ", compiled", "cuda_graphs": ", compiled into CUDA graphs"}[protocol.compile]
+    return f"{protocol.precision}{', channels_last' if protocol.channels_last else ''}{compiled}"
+
+
+def _imitation(protocol: Protocol, device: str) -> list[str]:
+    """A notice where the device has no instructions for the protocol's precision."""
+    if protocol.precision == "fp32":
+        return []
+    import torch
+
+    from benchbird.precisions import emulation_warning
+
+    warning = emulation_warning((protocol.precision,), torch.device(device))
+    return [f"notice     {warning}"] if warning else []
 
 
 def long_run_advice(plan: Plan) -> str:

@@ -14,17 +14,14 @@ from typing import Any
 
 from benchbird.claims import claim
 from benchbird.data.cache import PreparedData, prepare_splits
-from benchbird.data.pairs import load_pair
 from benchbird.environment import available_cores
 from benchbird.errors import Interrupted
-from benchbird.estimate import ProbeRequest, Speed, probe, trial_seconds
 from benchbird.execution.local import Ending, run_in_child
 from benchbird.plan import Plan
 from benchbird.reasons import without_paths
 from benchbird.records import DataSummary, Environment, Status, TrialRecord
 from benchbird.registry import Registry
 from benchbird.results import RECORD_FILE, read_record
-from benchbird.training import steps_per_epoch
 from benchbird.trial import (
     LOG_FILE,
     TrialRequest,
@@ -42,61 +39,6 @@ ASKED_TO_END = 128 + signal.SIGTERM
 
 POLL_S = 1.0
 """How often to look whether a trial that another run works on has ended."""
-
-
-def probe_speeds(
-    plan: Plan, device: str, threads: int | None
-) -> tuple[Environment | None, dict[str, Speed], dict[str, str]]:
-    """Probe the segmenters that are left: the machine, speed by label, and why a label can't be built."""
-    labels = {trial.segmenter.label for trial in plan.unended}
-    request = ProbeRequest(
-        protocol=plan.protocol,
-        segmenters=tuple(segmenter for segmenter in plan.segmenters if segmenter.label in labels),
-        plugin_files=plan.plugin_files,
-        device=device,
-        threads=threads,
-    )
-    environment: list[Environment] = []
-    speeds: dict[str, Speed] = {}
-    unusable: dict[str, str] = {}
-
-    def collect(event: Mapping[str, Any]) -> None:
-        values = {key: value for key, value in event.items() if key != "event"}
-        if event["event"] == "environment":
-            environment.append(Environment(**values))
-        elif event["event"] == "speed":
-            speeds[values["label"]] = Speed(**values)
-        else:
-            unusable[values["label"]] = values["reason"]
-
-    run_in_child(probe, request, log=None, on_event=collect)
-    return (environment[0] if environment else None), speeds, unusable
-
-
-def estimate_seconds(plan: Plan, speeds: Mapping[str, Speed]) -> float:
-    """Seconds that the trials which are left take, by a probe's speeds; those that have no speed are left out."""
-    steps = steps_per_epoch(len(plan.data.splits["train"]), plan.protocol)
-    return sum(
-        trial_seconds(
-            speeds[trial.segmenter.label],
-            plan.protocol,
-            epochs=plan.protocol.epochs - trial.epochs_done,
-            steps=steps,
-            n_val=len(plan.data.splits["val"]),
-            n_test=len(plan.data.splits["test"]),
-        )
-        for trial in plan.unended
-        if trial.segmenter.label in speeds
-    )
-
-
-def probe_preparation_s(plan: Plan) -> float:
-    """Seconds that preparing the data will take, from one sample; 0 where that one can't be used."""
-    sample = plan.data.splits["train"][0]
-    started = time.monotonic()
-    load_pair(sample)
-    samples = sum(map(len, plan.data.splits.values()))
-    return (time.monotonic() - started) * samples / available_cores()
 
 
 def prepare(plan: Plan, cache: Path) -> tuple[PreparedData, DataSummary]:

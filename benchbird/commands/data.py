@@ -14,7 +14,7 @@ from benchbird.errors import UsageError
 
 if TYPE_CHECKING:
     from benchbird.data.audit import Audit, SplitSummary
-    from benchbird.data.synthetic import SyntheticOptions
+    from benchbird.data.synthetic.options import SyntheticOptions
 
 SPLITS = ("train", "val", "test")
 
@@ -65,7 +65,7 @@ def synth(folder: Path, sizes: str, settings: tuple[str, ...], seed: int | None,
     from tqdm import tqdm
 
     from benchbird.data.faults import printable
-    from benchbird.data.synthetic import write_synthetic
+    from benchbird.data.synthetic.files import write_synthetic
     from benchbird.data.workers import available_cores
 
     with tqdm(total=sum(asked.values()), desc="make", unit="", disable=None) as bar:
@@ -89,7 +89,7 @@ def _sizes(text: str) -> dict[str, int]:
 
 
 def _synthetic_options(settings: Sequence[str], seed: int | None) -> SyntheticOptions:
-    from benchbird.data.synthetic import SyntheticOptions, option_faults
+    from benchbird.data.synthetic.options import SyntheticOptions, option_faults
 
     values: dict[str, Any] = {} if seed is None else {"seed": seed}
     for setting in settings:

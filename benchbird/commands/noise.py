@@ -75,9 +75,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 def measure(settings: Settings) -> int:
     """Carry out one noise budget; the exit code."""
     from benchbird.cache_folder import cache_folder
+    from benchbird.execution.local import warm_up
     from benchbird.noise import summarize
     from benchbird.noise_report import noise_document, plan_document, render_noise
 
+    if not settings.dry_run:
+        warm_up()
     config, registry, device = _decide(settings)
     cache = cache_folder(settings.cache)
     budget, left_out = _plan(settings, config, registry, cache)
@@ -154,20 +157,20 @@ def _announce(budget: Budget, left_out: Sequence[str], cache: Path, device: str)
     from benchbird.environment import describe_machine
     from benchbird.progress import duration
     from benchbird.results import NOISE_FOLDER
-    from benchbird.runner import estimate_seconds, probe_speeds
+    from benchbird.speeds import estimate_seconds, find_speeds
 
     for line in (*_lines(budget, left_out, device), f"results    {budget.plan.study_folder / NOISE_FOLDER}"):
         click.echo(line, err=True)
     if not budget.plan.unended:
         click.echo("estimate   nothing is left to train", err=True)
         return None, 0.0
-    environment, speeds, unusable = probe_speeds(budget.plan, device, None)
-    for label, reason in unusable.items():
+    speeds = find_speeds(budget.plan, device, None, cache)
+    for label, reason in speeds.unusable.items():
         click.echo(f"warning    {label} will fail: {reason}", err=True)
-    machine = f" on {describe_machine(environment)}" if environment else ""
-    seconds = estimate_seconds(budget.plan, speeds)
+    machine = f" on {describe_machine(speeds.environment)}" if speeds.environment else ""
+    seconds = estimate_seconds(budget.plan, speeds.by_label)
     click.echo(f"estimate   about {duration(seconds)}{machine}, cache {cache}", err=True)
-    return environment, seconds
+    return speeds.environment, seconds
 
 
 def _lines(budget: Budget, left_out: Sequence[str], device: str) -> list[str]:

@@ -121,8 +121,11 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 def run(settings: Settings) -> int:
     """Carry out one run, or one for each value of a sweep; the exit code."""
+    from benchbird.execution.local import warm_up
     from benchbird.sweep import parse_sweep
 
+    if not settings.dry_run:
+        warm_up()  # before anything else, so that what trials import is imported beside what this process does
     if settings.sweep is None:
         outcome = _run_benchmark(settings)
         _show(settings, outcome)
@@ -141,12 +144,9 @@ def _run_benchmark(settings: Settings) -> Outcome:
     """Run a benchmark: its study, or one for each fold of its cross-validation, which are then pooled."""
     from benchbird.cache_folder import cache_folder
     from benchbird.config.choices import resolve
-    from benchbird.execution.local import warm_up
     from benchbird.plan import fold_numbers, with_fold
 
     config, plugin_files, registry, device = _decide(settings)
-    if not settings.dry_run:
-        warm_up()
     cache = cache_folder(settings.cache)
     _, dataset = resolve(
         config,
@@ -275,7 +275,7 @@ def _announce(
     from benchbird.environment import describe_machine
     from benchbird.plan_summary import long_run_advice, plan_lines
     from benchbird.progress import duration
-    from benchbird.runner import estimate_seconds, probe_preparation_s, probe_speeds
+    from benchbird.speeds import estimate_seconds, find_speeds, preparation_seconds
 
     cached = prepared_already(plan.data.splits, plan.protocol.image_size, cache, resize=plan.protocol.resize)
     for line in plan_lines(plan, device, profile_was_chosen=settings.profile is not None):
@@ -285,17 +285,17 @@ def _announce(
     if not plan.unended:
         click.echo("estimate   nothing is left to train", err=True)
         return None, 0.0
-    environment, speeds, unusable = probe_speeds(plan, device, threads)
-    for label, reason in unusable.items():
+    speeds = find_speeds(plan, device, threads, cache)
+    for label, reason in speeds.unusable.items():
         click.echo(f"warning    {label} will fail: {reason}", err=True)
-    seconds = estimate_seconds(plan, speeds)
+    seconds = estimate_seconds(plan, speeds.by_label)
     if not all(cached.values()):
-        seconds += probe_preparation_s(plan)
-    machine = f" on {describe_machine(environment)}" if environment else ""
+        seconds += preparation_seconds(plan)
+    machine = f" on {describe_machine(speeds.environment)}" if speeds.environment else ""
     click.echo(f"estimate   about {duration(seconds)}{machine}", err=True)
     if seconds > LONG_RUN_S:
         click.echo(long_run_advice(plan), err=True)
-    return environment, seconds
+    return speeds.environment, seconds
 
 
 def _carry_out(

@@ -43,7 +43,7 @@ from benchbird.data.prepared import (
     pack_native_mask,
 )
 from benchbird.data.resize import rule_name, shrink
-from benchbird.data.workers import map_ordered
+from benchbird.data.workers import Workers
 from benchbird.durable import TEMPORARY_SUFFIX, file_sha256, sync_folder
 from benchbird.errors import DataError
 from benchbird.protocol import Resize
@@ -114,18 +114,19 @@ def shrink_sample(
     )
 
 
-def build_split(
-    order: BuildOrder, *, workers: int | None = None, progress: bool = True
-) -> PreparedSplit | tuple[DataFault, ...]:
+def build_split(order: BuildOrder, workers: Workers, *, progress: bool = True) -> PreparedSplit | tuple[DataFault, ...]:
     """Prepare one split, or name every bad file and leave nothing behind.
+
+    Args:
+        order: what is to be prepared.
+        workers: that decode and shrink.
+        progress: show a bar on stderr where that is a terminal.
 
     Raises:
         DataError: the disk refuses, a worker was killed, or no sample is left.
     """
     to_size = partial(shrink_sample, image_size=order.image_size, resize=order.resize, native_masks=order.native_masks)
-    results = map_ordered(
-        to_size, order.samples, description=f"prepare {order.split}", workers=workers, progress=progress
-    )
+    results = workers.map_ordered(to_size, order.samples, description=f"prepare {order.split}", progress=progress)
     faults: list[DataFault] = []
     with _disk_errors(order.folder), _partial_folder(order.folder) as partial_folder:
         with closing(_Writer(order, partial_folder)) as writer, closing(results):

@@ -25,6 +25,7 @@ from benchbird.data.prepared import (
     load_verified,
 )
 from benchbird.data.resize import rule_name
+from benchbird.data.workers import Workers
 from benchbird.errors import DataError
 from benchbird.protocol import Resize, canonical_digest
 
@@ -94,7 +95,7 @@ def prepare_splits(
         cache_folder: see `cache_folder`; safe for several runs at once.
         resize: the protocol's rule.
         skip_bad: leave out samples that can't be read; `skipped` lists their files.
-        workers: processes; None for one a core.
+        workers: processes, this one among them; None for one a core.
         progress: show a bar on stderr where that is a terminal.
 
     Raises:
@@ -105,19 +106,21 @@ def prepare_splits(
     prepared: dict[str, PreparedSplit] = {}
     faults: list[DataFault] = []
     built = []
-    for order in _orders(splits, image_size, cache_folder, resize=resize, skip_bad=skip_bad, progress=progress):
-        try:
-            prepared[order.split] = load_verified(order.folder)
-            continue
-        except NotWhole as error:
-            if order.folder.exists():
-                logger.warning("%s; it is built again", error)
-        result = build_split(order, workers=workers, progress=progress)
-        if isinstance(result, PreparedSplit):
-            prepared[order.split] = result
-            built.append(order.split)
-        else:
-            faults += result
+    orders = _orders(splits, image_size, cache_folder, resize=resize, skip_bad=skip_bad, progress=progress)
+    with Workers(workers) as shared:
+        for order in orders:
+            try:
+                prepared[order.split] = load_verified(order.folder)
+                continue
+            except NotWhole as error:
+                if order.folder.exists():
+                    logger.warning("%s; it is built again", error)
+            result = build_split(order, shared, progress=progress)
+            if isinstance(result, PreparedSplit):
+                prepared[order.split] = result
+                built.append(order.split)
+            else:
+                faults += result
     if faults:
         count = len({fault.path for fault in faults})
         raise data_error(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from benchbird.data.synthetic import SyntheticOptions
+    from benchbird.data.synthetic.options import SyntheticOptions
 
 # The generator brings scipy along: it is imported where it is used, so that listing data sets stays quick.
 
@@ -42,7 +42,7 @@ def find(root: Path | None, options: Mapping[str, Any]) -> Splits:
     Raises:
         DataError: a root was given, or an option is out of its range.
     """
-    from benchbird.data.synthetic import SyntheticOptions, option_faults
+    from benchbird.data.synthetic.options import SyntheticOptions, option_faults
 
     if root is not None:
         raise DataError(f"data.root is {printable(root)}, but synthetic reads no files; name the data set birdsound")
@@ -69,7 +69,7 @@ def _sizes_fault(sizes: object) -> str | None:
 
 
 def _samples(options: SyntheticOptions, split: str, size: int) -> tuple[GeneratedSample, ...]:
-    from benchbird.data.synthetic import sample_identity
+    from benchbird.data.synthetic.streams import sample_identity
 
     samples = []
     for index in range(size):
@@ -85,7 +85,7 @@ def _samples(options: SyntheticOptions, split: str, size: int) -> tuple[Generate
 
 
 def _content(options: SyntheticOptions, split: str, index: int) -> str:
-    from benchbird.data.synthetic import GENERATOR_VERSION
+    from benchbird.data.synthetic.options import GENERATOR_VERSION
 
     identity = {
         "generator_version": GENERATOR_VERSION,
@@ -99,7 +99,7 @@ def _content(options: SyntheticOptions, split: str, index: int) -> str:
 def _render(
     options: SyntheticOptions, split: str, index: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], dict[str, str]]:
-    from benchbird.data.synthetic import synthesize
+    from benchbird.data.synthetic.scenes import synthesize
 
     sample = synthesize(options, split, index)
     return sample.image, sample.mask, sample.attributes

@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from benchbird.data.faults import DataFault, os_reason, printable
 from benchbird.errors import DataError
@@ -20,8 +19,6 @@ MANIFEST_NAME = "manifest.csv"
 CHANNEL_SUFFIX = re.compile(r"_(?:left|right)\Z")
 PATTERN_GROUP = "recording"
 MOST_MANIFEST_BYTES = 64 << 20
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ class RecordingRule:
     def attributes(self, stem: str, split: str) -> Mapping[str, str]:
         """The manifest's other columns for a sample; empty without a manifest."""
         row = self.manifest.row(stem, split) if self.manifest is not None else None
-        return {k: v for k, v in row.items() if k not in ("name", "recording")} if row else _EMPTY
+        return {k: v for k, v in row.items() if k not in ("name", "recording")} if row else {}
 
     def recording(self, stem: str, split: str, path: str) -> str | DataFault:
         """The recording id of a sample, or what is wrong."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,29 @@ def test_a_prepared_split_holds_every_sample_shrunk(root: Path, tmp_path: Path) 
     assert test.ceiling_iou is not None and 0.3 < test.ceiling_iou < 1
     with pytest.raises(ValueError, match="no native masks"):
         data.splits["train"].native_mask(0)
+
+
+@pytest.mark.parametrize("with_manifest", [False, True])
+def test_several_processes_prepare_what_one_does(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_manifest: bool
+) -> None:
+    monkeypatch.setattr("benchbird.data.workers._WORTH_S", 0.0)
+    if with_manifest:
+        names = [path.stem for split in ("Train", "Valid", "Test") for path in (root / split / "Images").iterdir()]
+        lines = ["name,recording,kind", *(f"{name},{name},human" for name in names)]
+        (root / "manifest.csv").write_text("\n".join(lines))
+    splits = birdsound.find(root, {})
+    for sample in splits["train"]:
+        assert pickle.loads(pickle.dumps(sample)) == sample
+    alone, together = (
+        prepare_splits(splits, SIZE, tmp_path / f"{workers}", workers=workers, progress=False) for workers in (1, 2)
+    )
+    assert together.content_sha256 == alone.content_sha256
+    for one, other in zip(whole_folders(tmp_path / "1"), whole_folders(tmp_path / "2"), strict=True):
+        assert one.name == other.name
+        assert {path.name: path.read_bytes() for path in one.iterdir()} == {
+            path.name: path.read_bytes() for path in other.iterdir()
+        }
 
 
 def test_the_second_time_nothing_is_decoded(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ from benchbird.batches import ResidentSplit
 from benchbird.evaluation import validate
 from benchbird.execution import allocation
 from benchbird.protocol import Protocol
-from tests.performance.contenders.document import place, provenance, table
 from tests.performance.contenders.job import LR, Job
+from tests.performance_document import place, provenance, table
 from tests.split_factory import memory_split
 
 CPU = torch.device("cpu")

@@ -28,7 +28,7 @@ from benchbird import backend
 from benchbird.protocol import OptimizerSettings, Protocol
 from benchbird.training import make_optimizer
 from benchbird_atrous_segnet import AtrousSegNet
-from tests.performance.contenders.document import place, table
+from tests.performance_document import place, table
 
 BATCH, SIZE, IMAGES = 16, 256, 1000
 COUNTED_SIZE = 64

@@ -29,7 +29,7 @@ from benchbird.contract import Splits
 from benchbird.data import birdsound, embedded
 from benchbird.data.cache import PreparedSplit, prepare_splits
 from benchbird.data.subset import draw_subset
-from benchbird.data.synthetic import GENERATOR_VERSION
+from benchbird.data.synthetic.options import GENERATOR_VERSION
 from benchbird.environment import capture_environment, describe_machine
 from benchbird.evaluation import Prediction, predict_split
 from benchbird.protocol import OptimizerSettings, Protocol, Resize

@@ -29,6 +29,7 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchbird.cli import COMMANDS
+from tests.performance_document import transcript
 from tests.predictions_factory import MadeUpImages, write_trial
 
 STUDY_S = 1.0
@@ -171,7 +172,8 @@ def main() -> int:
     for name, default in (("studies", 10), ("segmenters", 100), ("seeds", 10), ("recordings", 40)):
         parser.add_argument(f"--{name}", type=int, default=default)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    whole = " ".join(["python tests/performance/reading.py", *sys.argv[1:]])
+    with transcript("reading", whole), tempfile.TemporaryDirectory() as folder:
         root, caches = Path(folder) / "results", Path(folder) / "caches"
         caches.mkdir()
         start = time.perf_counter()

@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.performance_document import transcript
 from tests.small_bench import write_birds
 
 MOST_GROWTH = 1.5
@@ -97,7 +98,7 @@ def prepare(folder: Path) -> None:
 def main() -> int:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     is_linear = True
-    with tempfile.TemporaryDirectory() as name:
+    with transcript("scale", "python tests/performance/scale.py"), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         start = time.perf_counter()
         prepare(folder)

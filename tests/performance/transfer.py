@@ -23,7 +23,7 @@ from benchbird.batches import ResidentSplit
 from benchbird.cache_folder import cache_folder
 from benchbird.data import birdsound, embedded
 from benchbird.data.cache import PreparedSplit, prepare_splits
-from benchbird.data.synthetic import GENERATOR_VERSION
+from benchbird.data.synthetic.options import GENERATOR_VERSION
 from benchbird.environment import capture_environment, describe_machine
 from benchbird.errors import DataError
 from benchbird.evaluation import Prediction, predict_split

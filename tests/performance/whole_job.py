@@ -26,8 +26,8 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.performance.contenders import ours
-from tests.performance.contenders.document import place, provenance, table
 from tests.performance.contenders.job import Job, write_pictures
+from tests.performance_document import place, provenance, table
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from benchbird.audio.stft import render
-from benchbird.data.synthetic import SyntheticOptions, synthesize, write_synthetic
-from benchbird.data.synthetic.files import MANIFEST_COLUMNS
+from benchbird.data.synthetic.files import MANIFEST_COLUMNS, write_synthetic
+from benchbird.data.synthetic.options import SyntheticOptions
+from benchbird.data.synthetic.scenes import synthesize
 from benchbird.errors import DataError
 
 OPTIONS = SyntheticOptions(seconds_min=1.5, seconds_max=1.5)

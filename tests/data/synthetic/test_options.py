@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from benchbird.data.synthetic import SyntheticOptions, option_faults
+from benchbird.data.synthetic.options import SyntheticOptions, option_faults
 
 
 def test_the_defaults_are_sound() -> None:

@@ -11,8 +11,10 @@ import pytest
 from scipy import ndimage
 
 from benchbird.audio.stft import DC_ROW, HOP_SAMPLES, frame_count, one_sided_stft, render, two_sided
-from benchbird.data.synthetic import SyntheticOptions, SyntheticSample, sample_identity, synthesize
 from benchbird.data.synthetic.masks import visible_half
+from benchbird.data.synthetic.options import SyntheticOptions
+from benchbird.data.synthetic.scenes import SyntheticSample, synthesize
+from benchbird.data.synthetic.streams import sample_identity
 from benchbird.data.synthetic.voices import VOICES
 
 QUICK = SyntheticOptions(seconds_min=2.4, seconds_max=3.0)
@@ -127,7 +129,7 @@ def test_a_sample_depends_on_nothing_but_its_arguments(samples: list[SyntheticSa
 
 def test_another_process_makes_the_same_sample(samples: list[SyntheticSample]) -> None:
     source = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from benchbird.data.synthetic import *; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from benchbird.data.synthetic.scenes import *; "
         "s = synthesize(SyntheticOptions(seconds_min=2.4, seconds_max=3.0), 'train', 5); "
         "import hashlib; print(hashlib.sha256(s.image.tobytes() + s.mask.tobytes()).hexdigest())"
     )

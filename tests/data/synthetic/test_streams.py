@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchbird.data.synthetic import SPLITS, SyntheticOptions, sample_identity
-from benchbird.data.synthetic.streams import identify, random_stream
+from benchbird.data.synthetic.options import SPLITS, SyntheticOptions
+from benchbird.data.synthetic.streams import identify, random_stream, sample_identity
 
 seeds = st.integers(0, 2**63 - 1)
 

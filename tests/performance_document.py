@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
+import sys
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -10,7 +14,7 @@ import torch
 
 from benchbird.environment import capture_environment, describe_machine
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "performance.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
 def place(name: str, text: str) -> None:
@@ -24,6 +28,24 @@ def place(name: str, text: str) -> None:
     else:
         document = f"{document.rstrip()}\n\n{block}\n"
     DOCUMENT.write_text(document, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def transcript(name: str, command: str) -> Iterator[None]:
+    """Place what the block prints, word by word; the command's arguments stand in it."""
+    shown, heard = sys.stdout, io.StringIO()
+
+    class Both(io.TextIOBase):
+        def write(self, text: str) -> int:
+            heard.write(text)
+            return shown.write(text)
+
+        def flush(self) -> None:
+            shown.flush()
+
+    with contextlib.redirect_stdout(Both()):
+        yield
+    place(name, f"{provenance(command)}\n\n```text\n{heard.getvalue().strip()}\n```")
 
 
 def provenance(command: str) -> str:

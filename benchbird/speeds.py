@@ -1,0 +1,161 @@
+"""How fast this machine computes the segmenters that a plan has left: remembered from an earlier run, else probed.
+
+Owns the memory of speeds, in the index, and the child that probes. How a speed is measured is `estimate.py`'s; none
+enters a record.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchbird.data.pairs import load_pair
+from benchbird.environment import available_cores, capture_environment
+from benchbird.estimate import ProbeRequest, Speed, probe, trial_seconds
+from benchbird.execution.local import run_in_child
+from benchbird.index import index_of
+from benchbird.plan import Plan
+from benchbird.protocol import canonical_digest
+from benchbird.records import Environment, SegmenterIdentity
+from benchbird.training import steps_per_epoch
+
+SPEED_VERSION = 1
+"""Changes when a probe measures something else, so that what the index holds is measured anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speeds:
+    """What is known of this machine before anything is trained.
+
+    Attributes:
+        environment: the machine; None where a child that should have told didn't answer.
+        by_label: speed by segmenter's label, of those that can be built.
+        unusable: label → why that segmenter can't be built.
+    """
+
+    environment: Environment | None
+    by_label: Mapping[str, Speed]
+    unusable: Mapping[str, str]
+
+
+def find_speeds(plan: Plan, device: str, threads: int | None, cache: Path | None) -> Speeds:
+    """The speeds of the segmenters that are left, each probed only where the index doesn't know it.
+
+    Args:
+        plan: of the run.
+        device: `cpu`, `cuda` or `mps`.
+        threads: for torch on the CPU; None leaves torch's choice.
+        cache: the folder whose index remembers speeds; None for the default one.
+    """
+    environment = _this_machine(plan, device, threads)
+    if environment is None:
+        return Speeds(environment=None, by_label={}, unusable={})
+    labels = {trial.segmenter.label for trial in plan.unended}
+    wanted = [segmenter for segmenter in plan.segmenters if segmenter.label in labels]
+    keys = {segmenter.label: _key(segmenter, plan, environment) for segmenter in wanted}
+    with index_of(cache) as index:
+        known = {label: speed for label, key in keys.items() if (speed := _decode(label, index.get(key))) is not None}
+        missing = [segmenter for segmenter in wanted if segmenter.label not in known]
+        if not missing:
+            return Speeds(environment=environment, by_label=known, unusable={})
+        probed = _probe(plan, missing, device, threads)
+        for label, speed in probed.by_label.items():
+            index.put(keys[label], _encode(speed))
+    return replace(probed, by_label={**known, **probed.by_label})
+
+
+def estimate_seconds(plan: Plan, speeds: Mapping[str, Speed]) -> float:
+    """Seconds that the trials which are left take; those whose segmenter has no speed are left out.
+
+    Args:
+        plan: of the run.
+        speeds: by label.
+    """
+    steps = steps_per_epoch(len(plan.data.splits["train"]), plan.protocol)
+    return sum(
+        trial_seconds(
+            speeds[trial.segmenter.label],
+            plan.protocol,
+            epochs=plan.protocol.epochs - trial.epochs_done,
+            steps=steps,
+            n_val=len(plan.data.splits["val"]),
+            n_test=len(plan.data.splits["test"]),
+        )
+        for trial in plan.unended
+        if trial.segmenter.label in speeds
+    )
+
+
+def preparation_seconds(plan: Plan) -> float:
+    """Seconds that preparing the data will take, from one sample; 0 where that one can't be used."""
+    sample = plan.data.splits["train"][0]
+    started = time.monotonic()
+    load_pair(sample)
+    samples = sum(map(len, plan.data.splits.values()))
+    return (time.monotonic() - started) * samples / available_cores()
+
+
+def _this_machine(plan: Plan, device: str, threads: int | None) -> Environment | None:
+    """The environment of this run's trials, by a child where an accelerator must be asked: this process holds none."""
+    if device != "cpu":
+        return _probe(plan, (), device, threads).environment
+    import torch
+
+    found = capture_environment(torch.device("cpu"))
+    return found if threads is None else replace(found, threads=threads)
+
+
+def _probe(plan: Plan, segmenters: Sequence[SegmenterIdentity], device: str, threads: int | None) -> Speeds:
+    """The machine and the speeds of some segmenters, by a child."""
+    request = ProbeRequest(
+        protocol=plan.protocol,
+        segmenters=tuple(segmenters),
+        plugin_files=plan.plugin_files,
+        device=device,
+        threads=threads,
+    )
+    environment: list[Environment] = []
+    speeds: dict[str, Speed] = {}
+    unusable: dict[str, str] = {}
+
+    def collect(event: Mapping[str, Any]) -> None:
+        values = {key: value for key, value in event.items() if key != "event"}
+        if event["event"] == "environment":
+            environment.append(Environment(**values))
+        elif event["event"] == "speed":
+            speeds[values["label"]] = Speed(**values)
+        else:
+            unusable[values["label"]] = values["reason"]
+
+    run_in_child(probe, request, log=None, on_event=collect)
+    return Speeds(environment=environment[0] if environment else None, by_label=speeds, unusable=unusable)
+
+
+def _key(segmenter: SegmenterIdentity, plan: Plan, environment: Environment) -> str:
+    """Changes with everything that a speed follows from, as far as it is known."""
+    identity = {
+        "protocol": plan.protocol.digest,
+        "segmenter": segmenter.name,
+        "options": dict(segmenter.options),
+        "source": segmenter.source_sha256,
+        "environment": asdict(environment),
+    }
+    return f"speed/{SPEED_VERSION}/{canonical_digest(identity)}"
+
+
+def _encode(speed: Speed) -> bytes:
+    return json.dumps([speed.step_s, speed.image_s]).encode()
+
+
+def _decode(label: str, answer: bytes | None) -> Speed | None:
+    if answer is None:
+        return None
+    try:
+        step_s, image_s = json.loads(answer)
+        return Speed(label=label, step_s=float(step_s), image_s=float(image_s))
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,111 @@
+"""How much faster two cores prepare data than one: hashing, decoding, shrinking, writing and checking, whole.
+
+Makes pairs of 1024×3000 PNGs like spectrograms, then prepares them at 256² into a new cache folder each time, by turns
+on one core and on two, each time in a process of its own; the start of workers counts.
+
+    python tests/performance/decoding.py [--pairs 120] [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+PROMISED_RATIO = 1.8
+SIZE = (1024, 3000)  # height, width of an image in the public data set
+DIFFERENT = 12
+"""Pairs that are drawn; the others are copies under other names, since drawing takes longer than decoding."""
+
+
+def make_root(root: Path, pairs: int) -> None:
+    """A data root: two thirds train, a sixth val, a sixth test."""
+    rng = np.random.default_rng(0)
+    drawn: list[dict[str, bytes]] = []
+    for _ in range(min(DIFFERENT, pairs)):
+        # Mostly dark with noise, as spectrograms are; a flat picture would decode too fast.
+        picture = np.minimum(rng.exponential(12, SIZE), 255).astype(np.uint8)
+        mask = ((rng.random((8, 20)) < 0.1).repeat(128, 0).repeat(150, 1) * 255).astype(np.uint8)
+        drawn.append({"Images": encoded(picture), "Masks": encoded(mask)})
+    for number in range(pairs):
+        split = "Valid" if number % 6 == 4 else "Test" if number % 6 == 5 else "Train"
+        for kind, content in drawn[number % len(drawn)].items():
+            folder = root / split / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{number:05d}.png").write_bytes(content)
+
+
+def encoded(pixels: npt.NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def prepare(root: Path, cache: Path, cores: int) -> float:
+    """Seconds of `prepare_splits` on some cores of this process's."""
+    from benchbird.data import birdsound
+    from benchbird.data.cache import prepare_splits
+
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    started = time.perf_counter()
+    prepare_splits(birdsound.find(root, {}), 256, cache, workers=cores, progress=False)
+    return time.perf_counter() - started
+
+
+def seconds(root: Path, cache: Path, cores: int) -> float:
+    command = [sys.executable, __file__, "--prepare", str(root), str(cache), str(cores)]
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=120)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--prepare", nargs=3, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.prepare:
+        root, cache, cores = chosen.prepare
+        print(prepare(Path(root), Path(cache), int(cores)))
+        return 0
+    if len(os.sched_getaffinity(0)) < 2:
+        print("this machine has one core: nothing to compare")
+        return 0
+    alone: list[float] = []
+    together: list[float] = []
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "root"
+        make_root(root, chosen.pairs)
+        seconds(root, Path(name) / "warm-up", 2)
+        for number in range(chosen.rounds):
+            order = ((1, alone), (2, together)) if number % 2 == 0 else ((2, together), (1, alone))
+            for cores, times in order:
+                times.append(seconds(root, Path(name) / f"cache {number} {cores}", cores))
+    ratios = [one / two for one, two in zip(alone, together, strict=True)]
+    ratio = statistics.median(ratios)
+    for cores, times in ((1, alone), (2, together)):
+        print(
+            f"{chosen.pairs} pairs on {cores} core{'s' if cores > 1 else ' '}: {statistics.median(times):.2f} s "
+            f"(median of {len(times)}, {min(times):.2f} to {max(times):.2f})"
+        )
+    print(f"ratio: {ratio:.2f} (median, {min(ratios):.2f} to {max(ratios):.2f}); of the least times: "
+          f"{min(alone) / min(together):.2f}")  # fmt: skip
+    print(f"promised: {PROMISED_RATIO:g} times as fast: {'kept' if ratio >= PROMISED_RATIO else 'BROKEN'}")
+    return 0 if ratio >= PROMISED_RATIO else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
