@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from benchbird import backend, sampling
-from benchbird.environment import capture_environment
+from benchbird.environment import available_cores, capture_environment
 from benchbird.errors import ProtocolViolation
 from benchbird.machine_load import LoadMeter, waited_seconds
 from benchbird.machine_peak import measure_peak
@@ -41,6 +41,9 @@ MEMORY_STEPS = 2
 """From the second step on the optimiser's state is there while gradients are."""
 
 LARGEST_BATCH = 2**16
+
+CROWDED_CORES, CROWDED_SHARE = 0.25, 0.05
+"""What others may use of the processor during a turn: so much of one core, or such a share of all cores."""
 
 
 class FlagsAreLost(BaseException):
@@ -241,12 +244,14 @@ class _Contest:
             self.report({"event": "turn", "row": contestant.row})
             try:
                 self._protocol(contestant.row)
+                meter = LoadMeter(load=lambda: None)  # a minute's average says nothing of a turn
                 chunk = sampling.chunk(lambda: iterate(contestant.step, self.watch, self.device), seconds)
+                others = meter.others_cores()
                 backend.check_flags(self.pristine[contestant.row.precision])
             except (Exception, SystemExit) as error:
                 self._fail(contestant.row, error)
                 raise
-            return chunk
+            return crowded(chunk) if self.device.type == "cpu" and is_crowded(others) else chunk
 
         return contender
 
@@ -279,6 +284,16 @@ def iterate(step: Step, watch: Stopwatch, device: torch.device) -> Iteration:
         # One thread goes on where it was stopped; of several, the others wait for the one.
         return Iteration(seconds - waited)
     return Iteration(seconds, waited)
+
+
+def is_crowded(others_cores: float | None) -> bool:
+    """Whether others used so much of the processor that it slows a neighbour down; not where nobody can tell."""
+    return others_cores is not None and others_cores > max(CROWDED_CORES, CROWDED_SHARE * available_cores())
+
+
+def crowded(chunk: Chunk) -> Chunk:
+    """The same iterations, marked as done while others computed."""
+    return tuple(one._replace(is_crowded=True) for one in chunk)
 
 
 def free_memory(device: torch.device) -> None:

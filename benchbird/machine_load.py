@@ -55,7 +55,8 @@ class LoadMeter:
 def busy_seconds(path: Path = Path("/proc/stat")) -> float | None:
     """Seconds that all cores together have worked since the start, another machine's share of them included."""
     try:
-        fields = path.read_text().splitlines()[0].split()
+        with path.open() as stream:  # a line for each core follows, and much else
+            fields = stream.readline().split()
         return sum(int(fields[1 + index]) for index in BUSY_FIELDS) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return None

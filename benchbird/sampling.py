@@ -32,15 +32,17 @@ class Iteration(NamedTuple):
     Attributes:
         seconds: that it took.
         waited_s: of all its threads for a core that others held.
+        is_crowded: whether others computed on other cores meanwhile, and took caches and memory's bandwidth.
     """
 
     seconds: float
     waited_s: float = 0.0
+    is_crowded: bool = False
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether others kept it from computing."""
-        return self.waited_s > DISTURBED_SHARE * self.seconds
+        """Whether others kept it from computing as fast as it could."""
+        return self.is_crowded or self.waited_s > DISTURBED_SHARE * self.seconds
 
 
 Chunk = tuple[Iteration, ...]

@@ -230,9 +230,9 @@ def _warnings(rows: Sequence[TimedRow], others_cores: float | None, plan: Timing
     disturbed = [row for row, ratio in compared if ratio.is_disturbed]
     if disturbed:
         sentences.append(
-            f"{len(disturbed)} of {len(compared)} ratios rest on rounds in which others held the processor, as that of "
-            f"{disturbed[0].key} does, and may not repeat: time on a quiet machine, or with --threads 1, which takes "
-            "waiting out"
+            f"{len(disturbed)} of {len(compared)} ratios rest on rounds in which others computed too, as that of "
+            f"{disturbed[0].key} does, and may not repeat: time on a quiet machine, or at least with --threads 1, "
+            "which takes waiting out"
         )
     unsure = [(ratio.uncertainty, row) for row, ratio in compared
               if not ratio.is_disturbed and not is_known(ratio, plan.rule)]  # fmt: skip

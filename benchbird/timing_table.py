@@ -36,7 +36,7 @@ NOTES = (
     "CV: standard deviation / mean of the iterations; ! above 5 %.",
     "ratio: how many times as fast as the first segmenter of the same precision and batch, in rounds in which all take "
     "turns; median of the rounds, least and most. Quote it before images/s: noise meets all alike. On a CPU, "
-    "iterations that waited for other processes are set aside; with one thread the waiting is.",
+    "iterations that others disturbed are set aside where enough are left; with one thread the waiting is.",
     "GFLOP: 10⁹ FLOP (2 × multiply-adds) of one image, in training forward and backward. of peak: share of the peak "
     "above in the row's precision. first: seconds of the first call, compilation included, which counts nowhere else.",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from benchbird.contest import (
 )
 from benchbird.protocol import Protocol
 from benchbird.timing_plan import RowKey, TimingPlan
-from tests.timing_factory import plan_of, write_plugin
+from tests.timing_factory import QUICK, plan_of, write_plugin
 
 Events = list[Mapping[str, Any]]
 
@@ -119,12 +120,12 @@ def test_with_one_thread_waiting_is_taken_out(
     waited = iter([10.0, 10.25])
     monkeypatch.setattr(contest, "waited_seconds", lambda: next(waited))
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert contest.iterate(lambda: torch.zeros(()), lambda _: 1.0, torch.device("cpu")) == expected
+    assert contest.iterate(lambda: torch.zeros(()), lambda _: 1.0, torch.device("cpu"))[:2] == expected
 
 
 def test_on_a_gpu_waiting_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contest, "waited_seconds", lambda: pytest.fail("asked"))
-    assert contest.iterate(lambda: torch.zeros(()), lambda _: 1.0, torch.device("cuda")) == (1.0, 0.0)
+    assert contest.iterate(lambda: torch.zeros(()), lambda _: 1.0, torch.device("cuda"))[:2] == (1.0, 0.0)
 
 
 def test_graphs_are_forgotten_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,3 +213,39 @@ class TestLargestBatch:
         found = self.search(plugin, "refuses")
         assert (found["batch_size"], found["is_bound"]) == (0, False)
         assert "no weights" in found["stopped"]
+
+
+@pytest.mark.parametrize(
+    ("others", "cores", "is_so"),
+    [(None, 2, False), (0.0, 2, False), (0.25, 2, False), (0.26, 2, True), (1.0, 64, False), (3.3, 64, True)],
+)
+def test_a_turn_is_crowded_by_what_others_use_of_the_processor(
+    others: float | None, cores: int, is_so: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contest, "available_cores", lambda: cores)
+    assert contest.is_crowded(others) is is_so
+
+
+@pytest.mark.parametrize(("others", "set_aside"), [(0.0, False), (1.5, True)])
+def test_crowded_turns_are_set_aside(
+    plugin: Path, others: float, set_aside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten turns each the first four are crowded."""
+    turns: dict[str, int] = {}
+
+    class Meter:
+        def __init__(self, **_: object) -> None:
+            pass
+
+        def others_cores(self) -> float:
+            turns["all"] = turns.get("all", 0) + 1
+            return others if turns["all"] <= 8 else 0.0
+
+    monkeypatch.setattr(contest, "LoadMeter", Meter)
+    monkeypatch.setattr(contest, "waited_seconds", lambda: 0.0)
+    rule = replace(QUICK, min_rounds=10, max_rounds=10)
+    events = held(plan_of("plain", "calibrated", plugin=plugin, works=("inference",), rule=rule))
+    for event in of_kind(events, "row"):
+        assert event["figures"].set_aside == (4 if set_aside else 0)
+        if event["ratio"] is not None:
+            assert (event["ratio"].rounds, event["ratio"].is_disturbed) == (6 if set_aside else 10, False)

@@ -92,7 +92,7 @@ def test_ratios_that_are_hardly_known_are_told() -> None:
         figures, warm, reference, _ = found.timed[row]
         found.timed[row] = (figures, warm, reference, ratio)
     disturbed, unsure = warnings_of(found)
-    assert "1 of 4 ratios rest on rounds in which others held the processor" in disturbed
+    assert "1 of 4 ratios rest on rounds in which others computed too" in disturbed
     assert str(rows[2]) in disturbed and "--threads 1" in disturbed
     assert f"2 of 4 ratios are known less well than to ± 1 %, that of {rows[1]} to ± 3.0 %" in unsure
 

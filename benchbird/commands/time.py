@@ -129,7 +129,7 @@ def time(settings: Settings) -> int:
         click.echo(f"warning    {notice}", err=True)
     for line in _lines(plan):
         click.echo(line, err=True)
-    progress = _Progress(plan)
+    progress = Progress(plan)
     try:
         report = run_timing(plan, progress.observe, (notice,) if notice else ())
     finally:
@@ -224,7 +224,7 @@ def _lines(plan: TimingPlan) -> list[str]:
     return lines
 
 
-class _Progress:
+class Progress:
     """Shows what is timed, on stderr: one bar on a terminal, else a line where something begins."""
 
     def __init__(self, plan: TimingPlan) -> None:

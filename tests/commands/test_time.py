@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +17,11 @@ import pytest
 
 from benchbird import precisions, timing_session
 from benchbird.cli import main
+from benchbird.commands.time import Progress
 from benchbird.timing_plan import TimingPlan
 from benchbird.timing_report import Findings, TimingReport, assemble
 from tests.small_bench import Bench, make_bench
-from tests.timing_factory import write_plugin
+from tests.timing_factory import made_up_plan, write_plugin
 
 QUICK = ("--min-seconds", "0", "--max-seconds", "0", "--device", "cpu")
 
@@ -148,6 +151,39 @@ def test_an_interrupt_ends_it_with_its_children(bench: Bench) -> None:
     process.send_signal(signal.SIGTERM if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else signal.SIGINT)
     _, _ = process.communicate(timeout=60)
     assert process.returncode != 0
+
+
+class Terminal(io.StringIO):
+    """Takes itself for one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_sees_one_bar_and_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    plan = made_up_plan("first", "second")
+    row, block = plan.rows[0], plan.blocks[0]
+    progress = Progress(plan)
+    for event in (
+        {"event": "inspecting", "label": "first"},
+        {"event": "measuring_memory", "row": row},
+        {"event": "block_started", "block": block},
+        {"event": "failed", "row": row, "reason": "no memory"},
+        {"event": "round", "block": block, "number": 7},
+        {"event": "block_ended", "block": block},
+        {"event": "turn", "row": row},
+        {"event": "largest", "row": row, "batch_size": 37},
+    ):
+        progress.observe(event)
+    progress.close()
+    progress.close()
+    shown = stream.getvalue()
+    assert "memory of first fp32 training batch 1" in shown
+    assert "training batch 1, round 7" in shown
+    assert "warning    first fp32 training batch 1: no memory\n" in shown
+    assert "time       [" not in shown
 
 
 MISTAKES = {

@@ -121,9 +121,15 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[64, 128])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--only", choices=["speed", "scores"], help="measure one of both, print it, place nothing")
     parser.add_argument("--dry", action="store_true", help="print only, leave docs/performance.md alone")
     chosen = parser.parse_args()
+    if chosen.only == "scores":
+        scores(chosen.seeds)
+        return
     fast_rows = [one for size in chosen.sizes for one in speeds(size, chosen.rounds)]
+    if chosen.only == "speed":
+        return
     score_rows = scores(chosen.seeds)
     imitated = "" if "bf16" in hardware_precisions(CPU) else " This processor has no bf16 arithmetic: it is imitated."
     text = (

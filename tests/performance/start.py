@@ -15,21 +15,25 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchbird.machine_load import LoadMeter
 
 PROMISED_START_S = 5.0
 """From the command to the first training step."""
 
 PROMISED_REST_S = 1.5
-"""Of that, what isn't torch's."""
+"""Of that, what a bare loop doesn't take as well: torch imports half of itself when the first optimiser is made."""
 
 PROMISED_CHILD_S = 0.5
 """A child from a warm fork server, from the call to its first event."""
+
+QUIET_CORES = 0.2
+"""A round says nothing where others use more than this meanwhile."""
 
 BENCHMARK = """\
 name: start
@@ -127,8 +131,34 @@ def child_seconds(repeats: int) -> list[float]:
     return found[1:]  # the first one waits until the server has imported what trials need
 
 
-def text(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} s (median of {len(values)}, {min(values):.2f} to {max(values):.2f})"
+@dataclass(frozen=True)
+class Round:
+    """One run between two bare processes, and how many cores others used meanwhile."""
+
+    import_s: float
+    first_step_s: float
+    bare_step_s: float
+    others_cores: float
+
+
+def measure_round(folder: Path, number: int) -> Round:
+    meter = LoadMeter()
+    imported, step, alone = bare("import torch"), run_once(folder, number), bare(BARE_STEP)
+    return Round(imported, step, alone, meter.others_cores() or 0.0)
+
+
+def text(values: Iterable[float]) -> str:
+    found = sorted(values)
+    return f"{statistics.median(found):.2f} s ({found[0]:.2f} to {found[-1]:.2f})"
+
+
+def show(title: str, rounds: Sequence[Round]) -> None:
+    print(f"{title}: {len(rounds)}, in which others used {statistics.median(r.others_cores for r in rounds):.2f} cores")
+    print(f"  command to first training step      {text(r.first_step_s for r in rounds)}")
+    print(f"  `import torch` in a bare process    {text(r.import_s for r in rounds)}")
+    print(f"  a bare loop's first step            {text(r.bare_step_s for r in rounds)}")
+    print(f"  what importing torch doesn't cost   {text(r.first_step_s - r.import_s for r in rounds)}")
+    print(f"  what a bare loop doesn't cost       {text(r.first_step_s - r.bare_step_s for r in rounds)}")
 
 
 def main() -> int:
@@ -136,29 +166,26 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--children", type=int, default=15)
     chosen = parser.parse_args()
-    steps, imports, bare_steps = [], [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "start.yaml").write_text(BENCHMARK)
         (folder / "first_step.py").write_text(PLUGIN)
-        print(f"first run, which prepares the data: {run_once(folder, 0):.2f} s to the first step")
-        for number in range(chosen.rounds):
-            imports.append(bare("import torch"))
-            steps.append(run_once(folder, number + 1))
-            bare_steps.append(bare(BARE_STEP))
-    rest = [step - imported for step, imported in zip(steps, imports, strict=True)]
-    beyond = [step - alone for step, alone in zip(steps, bare_steps, strict=True)]
+        print(f"first run, which prepares the data and probes the speed: {run_once(folder, 0):.2f} s to the first step")
+        rounds = [measure_round(folder, number + 1) for number in range(chosen.rounds)]
+    show("all rounds", rounds)
+    quiet = [one for one in rounds if one.others_cores <= QUIET_CORES]
+    if quiet:
+        show("quiet rounds", quiet)
     children = child_seconds(chosen.children)
-    print(f"command to first training step: {text(steps)}")
-    print(f"`import torch` in a bare process: {text(imports)}")
-    print(f"a bare loop's first step:         {text(bare_steps)}")
-    print(f"beyond importing torch: {text(rest)}; beyond a bare loop's first step: {text(beyond)}")
     print(f"a child of the warm server: {text(children)}")
-    kept = {
-        f"first step within {PROMISED_START_S:g} s": statistics.median(steps) <= PROMISED_START_S,
-        f"beyond torch at most {PROMISED_REST_S:g} s": statistics.median(beyond) <= PROMISED_REST_S,
-        f"a child within {PROMISED_CHILD_S:g} s": statistics.median(children) <= PROMISED_CHILD_S,
-    }
+    kept = {f"a child within {PROMISED_CHILD_S:g} s": statistics.median(children) <= PROMISED_CHILD_S}
+    if quiet:
+        step = statistics.median(one.first_step_s for one in quiet)
+        rest = statistics.median(one.first_step_s - one.bare_step_s for one in quiet)
+        kept[f"first step within {PROMISED_START_S:g} s"] = step <= PROMISED_START_S
+        kept[f"beyond a bare loop's at most {PROMISED_REST_S:g} s"] = rest <= PROMISED_REST_S
+    else:
+        print("others kept this machine busy: nothing can be said of the first step")
     for promise, is_kept in kept.items():
         print(f"promised: {promise}: {'kept' if is_kept else 'BROKEN'}")
     return 0 if all(kept.values()) else 1
