@@ -5,7 +5,6 @@ The process that runs this never holds a model. Printing is the command's, throu
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -33,9 +32,6 @@ from benchbird.trial import (
 )
 
 Observe = Callable[[Mapping[str, Any]], None]
-
-ASKED_TO_END = 128 + signal.SIGTERM
-"""Exit code of a child that was interrupted."""
 
 POLL_S = 1.0
 """How often to look whether a trial that another run works on has ended."""
@@ -135,7 +131,7 @@ def _run_claimed(request: TrialRequest, plan: Plan, environment: Environment, ob
         )
         if (request.folder / RECORD_FILE).exists():
             record = read_record(request.folder / RECORD_FILE)
-        elif ending.exit_code == ASKED_TO_END:
+        elif ending.was_asked:
             raise Interrupted(
                 f"{request.segmenter.label} seed {request.seed} was asked to end from outside (SIGTERM); "
                 "the same command goes on where it stopped"
@@ -153,14 +149,10 @@ def _record_of_death(request: TrialRequest, ending: Ending, plan: Plan, environm
     if ending.timed_out:
         limit = plan.config.limits.trial_seconds
         reason = f"ran longer than limits.trial_seconds ({limit:g} s) and was ended"
-    elif ending.exit_code < 0:
-        known = {one.value: one.name for one in signal.Signals}
-        name = known.get(-ending.exit_code, f"signal {-ending.exit_code}")
-        reason = f"its process was killed by {name}"
-        if name == "SIGKILL":
-            reason += ", as the system does when memory runs out"
     else:
-        reason = f"its process ended with exit code {ending.exit_code} and left no record"
+        reason = f"its process {ending.cause}"
+        if ending.exit_code >= 0:
+            reason += " and left no record"
     last = _last_line(request.folder / LOG_FILE)
     if last:
         reason += f"; last line of {LOG_FILE}: {last}"

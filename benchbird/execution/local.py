@@ -32,6 +32,9 @@ GRACE_S = 5.0
 """What a child gets to end in after it was asked to."""
 
 POLL_S = 0.2
+ASKED_TO_END = 128 + signal.SIGTERM
+"""Exit code of a child that was asked to end and did."""
+
 LOG_LIMIT_BYTES = 64 * 2**20
 LOG_KEPT_BYTES = 2**20
 """What is kept of each end of a log that outgrew its limit."""
@@ -53,6 +56,25 @@ class Ending:
 
     exit_code: int
     timed_out: bool
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether it ended because somebody asked it to (SIGTERM)."""
+        return self.exit_code == ASKED_TO_END
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether SIGKILL ended it, as the system does when memory runs out."""
+        return self.exit_code == -signal.SIGKILL
+
+    @property
+    def cause(self) -> str:
+        """The same for people, to follow "its process"."""
+        if self.exit_code >= 0:
+            return f"ended with exit code {self.exit_code}"
+        known = {one.value: one.name for one in signal.Signals}
+        name = known.get(-self.exit_code, f"signal {-self.exit_code}")
+        return f"was killed by {name}" + (", as the system does when memory runs out" if self.was_killed else "")
 
 
 def warm_up() -> None:
@@ -235,7 +257,7 @@ def _child_main(
         target(request, report)
         code = 0
     except KeyboardInterrupt:
-        code = 128 + signal.SIGTERM
+        code = ASKED_TO_END
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:

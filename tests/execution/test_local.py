@@ -132,6 +132,23 @@ def test_exit_codes(target: Callable[..., None], request_: object, exit_code: in
     assert ending == Ending(exit_code=exit_code, timed_out=False)
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "cause"),
+    [
+        (0, "ended with exit code 0"),
+        (7, "ended with exit code 7"),
+        (-signal.SIGSEGV, "was killed by SIGSEGV"),
+        (-signal.SIGKILL, "was killed by SIGKILL, as the system does when memory runs out"),
+        (-99, "was killed by signal 99"),
+    ],
+)
+def test_an_ending_tells_its_cause(exit_code: int, cause: str) -> None:
+    ending = Ending(exit_code=exit_code, timed_out=False)
+    assert ending.cause == cause
+    assert ending.was_killed is (exit_code == -signal.SIGKILL)
+    assert not ending.was_asked
+
+
 def test_a_crash_leaves_its_events_and_its_last_words(tmp_path: Path, events: list[Mapping[str, Any]]) -> None:
     log = tmp_path / "log.txt"
     run_in_child(targets.crash, signal.SIGSEGV, log=log, on_event=events.append)
