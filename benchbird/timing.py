@@ -1,7 +1,7 @@
 """The short form of timing, which every trial leaves: throughput, latency, memory, parameters, operations.
 
 Warm-up is excluded and the device synchronised around every pass, so that the work is measured and not
-its launch. Inputs are made on the device beforehand. The full form is `contest.py`'s.
+its launch. Inputs are made on the device beforehand. The full form is `throughput/contest.py`'s.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from benchbird.batches import ResidentSplit
 from benchbird.evaluation import predict_split
 from benchbird.protocol import OptimizerSettings, Protocol
 from benchbird.stopwatch import stopwatch
-from benchbird.timing_session import run_timing
+from benchbird.throughput.session import run_timing
 from benchbird.training import Training, start_training, train
 from benchbird_atrous_segnet import AtrousSegNet
 from tests.split_factory import memory_split
-from tests.timing_factory import plan_of, write_plugin
+from tests.throughput_factory import plan_of, write_plugin
 
 pytestmark = [
     pytest.mark.gpu,

@@ -16,7 +16,7 @@ from benchbird.errors import UsageError
 if TYPE_CHECKING:
     from benchbird.config.benchmark import BenchmarkConfig
     from benchbird.precisions import Precision
-    from benchbird.timing_plan import TimingPlan
+    from benchbird.throughput.plan import TimingPlan
 
 WORKS = ("training", "inference")
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -119,8 +119,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 def time(settings: Settings) -> int:
     """Carry out one timing; the exit code."""
     from benchbird.precisions import describe_bf16, emulation_warning
-    from benchbird.timing_session import run_timing
-    from benchbird.timing_table import render_timing, timing_document
+    from benchbird.throughput.session import run_timing
+    from benchbird.throughput.table import render_timing, timing_document
 
     plan = _decide(settings)
     device = plan.torch_device
@@ -151,8 +151,8 @@ def _decide(settings: Settings) -> TimingPlan:
     from benchbird.config.benchmark import only
     from benchbird.registry import SEGMENTERS, load_registry
     from benchbird.sampling import SamplingRule
-    from benchbird.timing_plan import make_timing_plan
-    from benchbird.timing_target import is_benchmark
+    from benchbird.throughput.plan import make_timing_plan
+    from benchbird.throughput.target import is_benchmark
 
     if settings.max_seconds < settings.min_seconds:
         raise UsageError(
@@ -183,7 +183,7 @@ def _decide(settings: Settings) -> TimingPlan:
 def _target(settings: Settings) -> tuple[BenchmarkConfig, str]:
     from benchbird.backend import choose_device
     from benchbird.plan_summary import CPU_PROFILE
-    from benchbird.timing_target import is_benchmark, load_target
+    from benchbird.throughput.target import is_benchmark, load_target
 
     def load(profile: str | None) -> BenchmarkConfig:
         return load_target(settings.targets, profile=profile, overrides=settings.overrides, size=settings.size)

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from benchbird import precisions, timing_session
+from benchbird import precisions
 from benchbird.cli import main
 from benchbird.commands.time import Progress
-from benchbird.timing_plan import TimingPlan
-from benchbird.timing_report import Findings, TimingReport, assemble
+from benchbird.throughput import session
+from benchbird.throughput.plan import TimingPlan
+from benchbird.throughput.report import Findings, TimingReport, assemble
 from tests.small_bench import Bench, make_bench
-from tests.timing_factory import made_up_plan, write_plugin
+from tests.throughput_factory import made_up_plan, write_plugin
 
 QUICK = ("--min-seconds", "0", "--max-seconds", "0", "--device", "cpu")
 
@@ -107,7 +108,7 @@ def planned(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Timi
             plans.append(plan)
             return assemble(plan, Findings())
 
-        monkeypatch.setattr(timing_session, "run_timing", run_timing)
+        monkeypatch.setattr(session, "run_timing", run_timing)
         with pytest.raises(SystemExit) as caught:
             main(["time", "--device", "cpu", *arguments])
         assert caught.value.code == 0
@@ -216,7 +217,7 @@ def test_a_mistake_gets_one_clear_answer(
 ) -> None:
     arguments, code, words = MISTAKES[case]
     monkeypatch.chdir(bench.folder)
-    monkeypatch.setattr(timing_session, "run_in_child", lambda *_args, **_options: pytest.fail("something was timed"))
+    monkeypatch.setattr(session, "run_in_child", lambda *_args, **_options: pytest.fail("something was timed"))
     with pytest.raises(SystemExit) as caught:
         main(["time", "--device", "cpu", *arguments])
     output, told = capsys.readouterr()

@@ -9,10 +9,10 @@ from benchbird.config.benchmark import load_benchmark
 from benchbird.errors import ConfigError
 from benchbird.registry import load_registry
 from benchbird.sampling import SamplingRule
-from benchbird.timing_plan import TimingPlan, make_timing_plan
-from tests.timing_factory import made_up_plan, plan_of, write_plugin
+from benchbird.throughput.plan import TimingPlan, make_timing_plan
+from tests.throughput_factory import made_up_plan, plan_of, write_plugin
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def made(overrides: tuple[str, ...] = ()) -> TimingPlan:

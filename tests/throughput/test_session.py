@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from benchbird import timing_session
-from benchbird.contest import inspect_segmenter, measure_memory, search_largest
 from benchbird.errors import BenchbirdError, Interrupted
-from benchbird.execution.local import Ending
-from benchbird.timing_report import Findings, TimingReport
-from benchbird.timing_session import ASKED_TO_END, run_timing
-from tests.timing_factory import plan_of, write_plugin
+from benchbird.execution.local import ASKED_TO_END, Ending
+from benchbird.throughput import session
+from benchbird.throughput.contest import inspect_segmenter, measure_memory, search_largest
+from benchbird.throughput.report import Findings, TimingReport
+from benchbird.throughput.session import run_timing
+from tests.throughput_factory import plan_of, write_plugin
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_timing_of_nothing_that_works_is_a_report_too(plugin: Path) -> None:
 
 def children(monkeypatch: pytest.MonkeyPatch, *endings: Ending) -> None:
     left = iter(endings)
-    monkeypatch.setattr(timing_session, "run_in_child", lambda *_args, **_options: next(left))
+    monkeypatch.setattr(session, "run_in_child", lambda *_args, **_options: next(left))
 
 
 def test_a_child_without_an_answer_is_the_segmenters_fate(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_an_end_that_is_nobodys_fault_is_an_error(plugin: Path, monkeypatch: pyt
     findings = Findings()
     children(monkeypatch, Ending(exit_code=1, timed_out=False))
     with pytest.raises(BenchbirdError, match="exit code 1, while no segmenter was at work"):
-        timing_session._contest(plan, findings, lambda _: None)
+        session._contest(plan, findings, lambda _: None)
 
 
 def test_an_interrupt_from_outside_ends_it(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +114,8 @@ def test_on_a_gpu_the_largest_batch_is_searched_from_the_largest_that_was_timed(
                 on_event({"event": "block_ended", "block": block, "others_cores": 0.0})
         return Ending(exit_code=0, timed_out=False)
 
-    monkeypatch.setattr(timing_session, "run_in_child", child)
-    monkeypatch.setattr(timing_session, "assemble", lambda _plan, findings, _notices: findings)
+    monkeypatch.setattr(session, "run_in_child", child)
+    monkeypatch.setattr(session, "assemble", lambda _plan, findings, _notices: findings)
     findings: Any = run_timing(plan, lambda _: None)
     assert asked == [
         ["plain fp32 training batch 2", "tires fp32 training batch 2"], ["tires fp32 training batch 2"],

@@ -14,7 +14,7 @@ from benchbird.plain_text import plain_text
 from benchbird.reporters.columns import MISSING
 from benchbird.reporters.markdown import escape, escape_line, table
 from benchbird.sampling import Ratio
-from benchbird.timing_report import UNSTEADY_CV, Failure, LargestBatch, TimedRow, TimingReport
+from benchbird.throughput.report import UNSTEADY_CV, Failure, LargestBatch, TimedRow, TimingReport
 from benchbird.workloads import WORKS, Work
 
 REASON_LENGTH = 300

@@ -9,10 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchbird.machine_peak import MachinePeak, best_of
 from benchbird.records import Environment, Status
 from benchbird.sampling import Figures, Ratio, WarmUp, is_known
-from benchbird.timing_plan import Block, RowKey, TimingPlan
+from benchbird.throughput.machine_peak import MachinePeak, best_of
+from benchbird.throughput.plan import Block, RowKey, TimingPlan
 from benchbird.workloads import Work
 
 UNSTEADY_CV = 0.05

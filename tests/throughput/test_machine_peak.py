@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from benchbird import machine_peak
-from benchbird.machine_peak import REPETITIONS, SIDES, MachinePeak, best_of, best_product, measure_peak
 from benchbird.protocol import Protocol
 from benchbird.stopwatch import stopwatch
+from benchbird.throughput import machine_peak
+from benchbird.throughput.machine_peak import REPETITIONS, SIDES, MachinePeak, best_of, best_product, measure_peak
 
 CPU = torch.device("cpu")
 

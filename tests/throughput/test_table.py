@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from benchbird.sampling import Figures
-from benchbird.timing_report import Findings, LargestBatch, assemble
-from benchbird.timing_table import ARE_NUMBERS, HEADINGS, render_timing, timing_document
-from tests.timing_factory import figures_of, findings_of, made_up_plan, ratio_of
+from benchbird.throughput.report import Findings, LargestBatch, assemble
+from benchbird.throughput.table import ARE_NUMBERS, HEADINGS, render_timing, timing_document
+from tests.throughput_factory import figures_of, findings_of, made_up_plan, ratio_of
 
 PLAN = made_up_plan("first", "second", "floor", calibrated=("floor",))
-DOCUMENTED = (Path(__file__).parents[1] / "docs" / "timing.md").read_text()
+DOCUMENTED = (Path(__file__).parents[2] / "docs" / "timing.md").read_text()
 
 
 def text_of(found: Findings | None = None) -> str:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from benchbird.sampling import WarmUp
-from benchbird.timing_plan import TimingPlan
-from benchbird.timing_report import Findings, assemble
-from tests.timing_factory import ENVIRONMENT, figures_of, findings_of, made_up_plan, ratio_of
+from benchbird.throughput.plan import TimingPlan
+from benchbird.throughput.report import Findings, assemble
+from tests.throughput_factory import ENVIRONMENT, figures_of, findings_of, made_up_plan, ratio_of
 
 PLAN = made_up_plan("first", "second")
 

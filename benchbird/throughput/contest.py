@@ -1,7 +1,7 @@
 """What happens in the child processes of a timing: a look at a segmenter, a row's memory, the contest itself.
 
 In the contest all rows of a block take turns in one process, so that a machine's noise meets all alike. A
-row that fails is reported and left out. Starting these processes is `timing_session.py`'s.
+row that fails is reported and left out. Starting these processes is `throughput/session.py`'s.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from benchbird import backend, sampling
 from benchbird.environment import available_cores, capture_environment
 from benchbird.errors import ProtocolViolation
 from benchbird.machine_load import LoadMeter, waited_seconds
-from benchbird.machine_peak import measure_peak
 from benchbird.models import build_model, load_segmenter
 from benchbird.peak_memory import MemoryGauge
 from benchbird.precisions import Precision
@@ -29,7 +28,8 @@ from benchbird.protocol import Protocol
 from benchbird.reasons import describe_error, status_of
 from benchbird.sampling import Chunk, Contender, Iteration, WarmUp
 from benchbird.stopwatch import Stopwatch, stopwatch
-from benchbird.timing_plan import Block, RowKey, TimingPlan
+from benchbird.throughput.machine_peak import measure_peak
+from benchbird.throughput.plan import Block, RowKey, TimingPlan
 from benchbird.workloads import WORKS, Step, count_gflop, make_step
 
 Report = Callable[[Mapping[str, Any]], None]

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchbird import contest, machine_peak
-from benchbird.contest import (
+from benchbird.protocol import Protocol
+from benchbird.throughput import contest, machine_peak
+from benchbird.throughput.contest import (
     ContestRequest,
     FlagsAreLost,
     LargestRequest,
@@ -22,9 +23,8 @@ from benchbird.contest import (
     run_contest,
     search_largest,
 )
-from benchbird.protocol import Protocol
-from benchbird.timing_plan import RowKey, TimingPlan
-from tests.timing_factory import QUICK, plan_of, write_plugin
+from benchbird.throughput.plan import RowKey, TimingPlan
+from tests.throughput_factory import QUICK, plan_of, write_plugin
 
 Events = list[Mapping[str, Any]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchbird.errors import BenchbirdError, ConfigError, UsageError
-from benchbird.timing_target import DEFAULT_SIZE, is_benchmark, load_target
+from benchbird.throughput.target import DEFAULT_SIZE, is_benchmark, load_target
 
 BENCHMARK = "name: small\nprotocol: {image_size: 32}\nsegmenters: [unet]\nprofiles: {cpu: {protocol: {epochs: 1}}}\n"
 

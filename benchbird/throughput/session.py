@@ -5,12 +5,14 @@ The process that runs this never holds a model. What the children do is `contest
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from benchbird.contest import (
+from benchbird.errors import BenchbirdError, Interrupted
+from benchbird.execution.local import Ending, run_in_child
+from benchbird.records import Status
+from benchbird.throughput.contest import (
     ContestRequest,
     LargestRequest,
     MemoryRequest,
@@ -20,16 +22,10 @@ from benchbird.contest import (
     run_contest,
     search_largest,
 )
-from benchbird.errors import BenchbirdError, Interrupted
-from benchbird.execution.local import Ending, run_in_child
-from benchbird.records import Status
-from benchbird.timing_plan import Block, RowKey, TimingPlan
-from benchbird.timing_report import Findings, LargestBatch, SegmenterFacts, TimingReport, assemble
+from benchbird.throughput.plan import Block, RowKey, TimingPlan
+from benchbird.throughput.report import Findings, LargestBatch, SegmenterFacts, TimingReport, assemble
 
 Observe = Callable[[Mapping[str, Any]], None]
-
-ASKED_TO_END = 128 + signal.SIGTERM
-"""Exit code of a child that was interrupted."""
 
 
 def run_timing(plan: TimingPlan, observe: Observe, notices: tuple[str, ...] = ()) -> TimingReport:
@@ -176,15 +172,9 @@ def _is_same(block: Block, other: Block) -> bool:
 
 def _fate(ending: Ending) -> tuple[Status, str]:
     """How a process ended that left no answer."""
-    if ending.exit_code >= 0:
-        return "failed", f"its process ended with exit code {ending.exit_code}"
-    known = {one.value: one.name for one in signal.Signals}
-    name = known.get(-ending.exit_code, f"signal {-ending.exit_code}")
-    if name == "SIGKILL":
-        return "out_of_memory", "its process was killed by SIGKILL, as the system does when memory runs out"
-    return "failed", f"its process was killed by {name}"
+    return "out_of_memory" if ending.was_killed else "failed", f"its process {ending.cause}"
 
 
 def _pass_on_interrupt(ending: Ending) -> None:
-    if ending.exit_code == ASKED_TO_END:
+    if ending.was_asked:
         raise Interrupted("the timing was asked to end from outside (SIGTERM); start it again")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchbird.config.choices import SegmenterChoice
-from benchbird.machine_peak import MachinePeak
 from benchbird.plan import identify_segmenter
 from benchbird.precisions import Precision
 from benchbird.protocol import Protocol
 from benchbird.records import Environment, SegmenterIdentity
 from benchbird.registry import load_registry
 from benchbird.sampling import Figures, Ratio, SamplingRule, WarmUp
-from benchbird.timing_plan import RowKey, TimingPlan
-from benchbird.timing_report import Findings, SegmenterFacts
+from benchbird.throughput.machine_peak import MachinePeak
+from benchbird.throughput.plan import RowKey, TimingPlan
+from benchbird.throughput.report import Findings, SegmenterFacts
 from benchbird.workloads import Work
 
 QUICK = SamplingRule(
