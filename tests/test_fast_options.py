@@ -56,7 +56,13 @@ def plain_iou() -> float:
     return unseen_iou({})
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+def marked() -> list[Any]:
+    """Names of the options; those that compile take a minute each, of which nearly all is the compiler."""
+    slow = [pytest.mark.slow]
+    return [pytest.param(name, marks=slow if "compile" in options else []) for name, options in OPTIONS.items()]
+
+
+@pytest.mark.parametrize("name", marked())
 def test_scores_stay_within_the_tolerance(name: str) -> None:
     assert 0.6 < plain_iou() < 0.999
     assert unseen_iou(OPTIONS[name]) == pytest.approx(plain_iou(), abs=TOLERANCE)
