@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def picture(seed: int = 0, height: int = 32, width: int = 48) -> tuple[Pixels, npt.NDArray[np.bool_]]:
-    """A grey image with a bright sweep, and its mask."""
+    """A grey image with a bright sweep, and its mask; mostly dark with noise, as spectrograms are."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
-    mask = (abs(rows - height * 0.3 - columns * 0.2) < 3) & (columns > 4)
+    distances = abs(rows - height * 0.3 - columns * 0.3 * height / width)
+    mask = (distances < max(3, height / 10)) & (columns > 4)
     return np.clip(rng.gamma(1.5, 12, mask.shape) + 180 * mask, 0, 255).astype(np.uint8), mask
 
 
@@ -58,6 +60,24 @@ def write_pair(
     ):
         (split_folder / folder).mkdir(parents=True, exist_ok=True)
         (split_folder / folder / name).write_bytes(content)
+
+
+def write_many(root: Path, counts: Mapping[str, int], size: tuple[int, int], different: int) -> None:
+    """A data set for measurements, so many pairs in each split's folder.
+
+    Only so many `different` pairs are drawn; the others are copies under other names, since drawing one takes longer
+    than decoding it.
+    """
+    drawn = []
+    for seed in range(min(different, sum(counts.values()))):
+        image, mask = picture(seed, *size)
+        drawn.append((encoded(image), mask_bytes(mask)))
+    number = 0
+    for folder, count in counts.items():
+        for _ in range(count):
+            image_file, mask_file = drawn[number % len(drawn)]
+            write_pair(root / folder, f"{number:05d}.png", image_file, mask_file)
+            number += 1
 
 
 def write_data_root(root: Path, train: int = 4, val: int = 2, test: int = 3) -> Path:

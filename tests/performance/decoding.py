@@ -9,7 +9,6 @@ on one core and on two, each time in a process of its own; the start of workers 
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import statistics
 import subprocess
@@ -19,43 +18,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchbird.machine_load import LoadMeter
+from tests.data.picture_files import write_many
+from tests.performance.contenders.job import PICTURE_SIZE
+from tests.performance_document import transcript
 
 PROMISED_RATIO = 1.8
 QUIET_CORES = 0.2
 """Two cores can't show what they can where others use more than this of them."""
 
-SIZE = (1024, 3000)  # height, width of an image in the public data set
 DIFFERENT = 12
-"""Pairs that are drawn; the others are copies under other names, since drawing takes longer than decoding."""
-
-
-def make_root(root: Path, pairs: int) -> None:
-    """A data root: two thirds train, a sixth val, a sixth test."""
-    rng = np.random.default_rng(0)
-    drawn: list[dict[str, bytes]] = []
-    for _ in range(min(DIFFERENT, pairs)):
-        # Mostly dark with noise, as spectrograms are; a flat picture would decode too fast.
-        picture = np.minimum(rng.exponential(12, SIZE), 255).astype(np.uint8)
-        mask = ((rng.random((8, 20)) < 0.1).repeat(128, 0).repeat(150, 1) * 255).astype(np.uint8)
-        drawn.append({"Images": encoded(picture), "Masks": encoded(mask)})
-    for number in range(pairs):
-        split = "Valid" if number % 6 == 4 else "Test" if number % 6 == 5 else "Train"
-        for kind, content in drawn[number % len(drawn)].items():
-            folder = root / split / kind
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{number:05d}.png").write_bytes(content)
-
-
-def encoded(pixels: npt.NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
+"""Pairs that are drawn."""
 
 
 def prepare(root: Path, cache: Path, cores: int) -> float:
@@ -84,6 +58,38 @@ class Round:
     others_cores: float
 
 
+def compare(pairs: int, times: int) -> int:
+    """Measure, print, judge; the exit code."""
+    rounds: list[Round] = []
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "root"
+        counts = {"Train": pairs * 2 // 3, "Valid": pairs // 6, "Test": pairs // 6}
+        write_many(root, counts, PICTURE_SIZE, DIFFERENT)
+        seconds(root, Path(name) / "warm-up", 2)
+        for number in range(times):
+            meter = LoadMeter()
+            order = (1, 2) if number % 2 == 0 else (2, 1)
+            taken = {cores: seconds(root, Path(name) / f"cache {number} {cores}", cores) for cores in order}
+            rounds.append(Round(taken[1], taken[2], meter.others_cores() or 0.0))
+    quiet = [one for one in rounds if one.others_cores <= QUIET_CORES]
+    for title, kept in (("all rounds", rounds), ("quiet rounds", quiet)):
+        if kept:
+            ratios = [one.alone_s / one.together_s for one in kept]
+            print(
+                f"{title}: {len(kept)} of {pairs} pairs; one core "
+                f"{statistics.median(one.alone_s for one in kept):.2f} s, two "
+                f"{statistics.median(one.together_s for one in kept):.2f} s, ratio {statistics.median(ratios):.2f} "
+                f"({min(ratios):.2f} to {max(ratios):.2f}); others used "
+                f"{statistics.median(one.others_cores for one in kept):.2f} cores"
+            )
+    if not quiet:
+        print("others kept this machine busy: nothing can be said of the promise")
+        return 0
+    ratio = statistics.median(one.alone_s / one.together_s for one in quiet)
+    print(f"promised: {PROMISED_RATIO:g} times as fast: {'kept' if ratio >= PROMISED_RATIO else 'BROKEN'}")
+    return 0 if ratio >= PROMISED_RATIO else 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=120)
@@ -97,33 +103,10 @@ def main() -> int:
     if len(os.sched_getaffinity(0)) < 2:
         print("this machine has one core: nothing to compare")
         return 0
-    rounds: list[Round] = []
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name) / "root"
-        make_root(root, chosen.pairs)
-        seconds(root, Path(name) / "warm-up", 2)
-        for number in range(chosen.rounds):
-            meter = LoadMeter()
-            order = (1, 2) if number % 2 == 0 else (2, 1)
-            times = {cores: seconds(root, Path(name) / f"cache {number} {cores}", cores) for cores in order}
-            rounds.append(Round(times[1], times[2], meter.others_cores() or 0.0))
-    quiet = [one for one in rounds if one.others_cores <= QUIET_CORES]
-    for title, kept in (("all rounds", rounds), ("quiet rounds", quiet)):
-        if kept:
-            ratios = [one.alone_s / one.together_s for one in kept]
-            print(
-                f"{title}: {len(kept)} of {chosen.pairs} pairs; one core "
-                f"{statistics.median(one.alone_s for one in kept):.2f} s, two "
-                f"{statistics.median(one.together_s for one in kept):.2f} s, ratio {statistics.median(ratios):.2f} "
-                f"({min(ratios):.2f} to {max(ratios):.2f}); others used "
-                f"{statistics.median(one.others_cores for one in kept):.2f} cores"
-            )
-    if not quiet:
-        print("others kept this machine busy: nothing can be said of the promise")
-        return 0
-    ratio = statistics.median(one.alone_s / one.together_s for one in quiet)
-    print(f"promised: {PROMISED_RATIO:g} times as fast: {'kept' if ratio >= PROMISED_RATIO else 'BROKEN'}")
-    return 0 if ratio >= PROMISED_RATIO else 1
+    with transcript(
+        "decoding", f"python tests/performance/decoding.py --pairs {chosen.pairs} --rounds {chosen.rounds}"
+    ):
+        return compare(chosen.pairs, chosen.rounds)
 
 
 if __name__ == "__main__":

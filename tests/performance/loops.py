@@ -21,8 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.data.picture_files import write_many
 from tests.performance.contenders import ours
-from tests.performance.contenders.job import Job, write_pictures
+from tests.performance.contenders.job import PICTURE_SIZE, Job
 from tests.performance_document import place, provenance, table
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +115,7 @@ def main() -> None:
     rows = []
     met: dict[str, list[bool]] = {name: [] for name in GOALS}
     with tempfile.TemporaryDirectory() as folder:
-        write_pictures(Path(folder), {"train": 16})
+        write_many(Path(folder), {"Train": 16}, PICTURE_SIZE, different=16)
         for size in chosen.sizes:
             for network in chosen.networks:
                 job = Job(segmenter=network, size=size, images=IMAGES.get(size, 48), root=folder)

@@ -10,7 +10,6 @@ pages of files, which the system takes back where it is short of memory. `--size
 from __future__ import annotations
 
 import argparse
-import io
 import subprocess
 import sys
 import tempfile
@@ -18,16 +17,21 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import psutil
-from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchbird.batches import COPIED_BYTES
+from tests.data.picture_files import write_many
+from tests.performance_document import transcript
 
 PROMISED_BYTES = 2 * 2**30
 FULL_IMAGES, FULL_SIZE = 14_120, 256
+STAND_IN = (64, 96)
+"""Height and width of a picture's file."""
+
 SHARES = {"Train": 0.8, "Valid": 0.1, "Test": 0.1}
 DIFFERENT = 20
-"""Pairs that are drawn; the others are copies under other names."""
+"""Pairs that are drawn."""
 
 BENCHMARK = """\
 name: memory
@@ -53,29 +57,6 @@ BENCHBIRD_API = 1
 def benchbird_segmenters():
     return [SegmenterSpec(name="one_convolution", build=lambda: nn.Conv2d(3, 1, 3, padding=1))]
 '''
-
-
-def make_root(root: Path, images: int) -> None:
-    rng = np.random.default_rng(0)
-    drawn: list[dict[str, bytes]] = []
-    for _ in range(DIFFERENT):
-        bird = (rng.random((8, 12)) < 0.2).repeat(8, 0).repeat(8, 1)  # (64, 96)
-        picture = np.clip(rng.integers(0, 120, bird.shape) + 110 * bird, 0, 255).astype(np.uint8)
-        drawn.append({"Images": encoded(picture), "Masks": encoded(bird.astype(np.uint8) * 255)})
-    number = 0
-    for split, share in SHARES.items():
-        for kind in ("Images", "Masks"):
-            (root / split / kind).mkdir(parents=True)
-        for _ in range(round(share * images)):
-            for kind, content in drawn[number % DIFFERENT].items():
-                (root / split / kind / f"{number:05d}.png").write_bytes(content)
-            number += 1
-
-
-def encoded(pixels: npt.NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
 
 
 class Watch:
@@ -124,18 +105,13 @@ def gib(size_bytes: float) -> str:
     return f"{size_bytes / 2**30:.2f} GiB"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=FULL_IMAGES)
-    parser.add_argument("--size", type=int, default=64)
-    chosen = parser.parse_args()
-    if not Path("/proc/self/smaps_rollup").exists():
-        print("this system doesn't tell what a process holds: nothing to measure")
-        return 0
+def measure(images: int, size: int) -> int:
+    """Run twice, print, judge; the exit code."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_root(folder / "root", chosen.images)
-        (folder / "memory.yaml").write_text(BENCHMARK.format(size=chosen.size))
+        counts = {name: round(share * images) for name, share in SHARES.items()}
+        write_many(folder / "root", counts, STAND_IN, DIFFERENT)
+        (folder / "memory.yaml").write_text(BENCHMARK.format(size=size))
         (folder / "one_convolution.py").write_text(PLUGIN)
         command = [sys.executable, "-m", "benchbird", "run", "memory.yaml", "--plugin", "one_convolution.py",
                    "--cache", "cache"]  # fmt: skip
@@ -151,7 +127,7 @@ def main() -> int:
             if code != 0:
                 raise SystemExit((folder / "output").read_text())
             print(
-                f"{chosen.images} images at {chosen.size}², {title}: at most {gib(watch.needed_bytes)} of its own, "
+                f"{images} images at {size}², {title}: at most {gib(watch.needed_bytes)} of its own, "
                 f"{gib(watch.held_bytes)} with pages of files, in {watch.processes} processes; "
                 f"{time.monotonic() - started:.0f} s"
             )
@@ -161,17 +137,22 @@ def main() -> int:
     part = FULL_IMAGES * FULL_SIZE**2
     print(
         f"arithmetic for {FULL_IMAGES} images at {FULL_SIZE}²: {gib(part)} of grey (or {gib(3 * part)} of colour) and "
-        f"{gib(part)} of masks; splits beyond {gib(copied_bytes())} stay in pages of their files"
+        f"{gib(part)} of masks; splits beyond {gib(COPIED_BYTES)} stay in pages of their files"
     )
     print(f"promised: {gib(PROMISED_BYTES)}: kept")
     return 0
 
 
-def copied_bytes() -> int:
-    sys.path.insert(0, str(Path(__file__).parents[2]))
-    from benchbird.batches import COPIED_BYTES
-
-    return COPIED_BYTES
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=FULL_IMAGES)
+    parser.add_argument("--size", type=int, default=64)
+    chosen = parser.parse_args()
+    if not Path("/proc/self/smaps_rollup").exists():
+        print("this system doesn't tell what a process holds: nothing to measure")
+        return 0
+    with transcript("memory", f"python tests/performance/memory.py --images {chosen.images} --size {chosen.size}"):
+        return measure(chosen.images, chosen.size)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.data.picture_files import write_many
 from tests.performance.contenders import ours
-from tests.performance.contenders.job import Job, write_pictures
+from tests.performance.contenders.job import PICTURE_SIZE, Job
 from tests.performance_document import place, provenance, table
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +133,8 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         pictures = Path(folder) / "pictures"
-        write_pictures(pictures, dict(zip(("train", "valid", "test"), chosen.images, strict=True)))
+        counts = dict(zip(("Train", "Valid", "Test"), chosen.images, strict=True))
+        write_many(pictures, counts, PICTURE_SIZE, different=sum(chosen.images))
         for size in chosen.sizes:
             scratch = Path(folder) / str(size)
             scratch.mkdir()
@@ -144,12 +146,12 @@ def main() -> None:
                 verdict = "" if goal is None else f"≥ {goal}: {'met' if ratio >= goal else 'missed'}"
                 rows.append([f"{size}²", name, f"{taken:.0f}", f"{ratio:.2f}", f"{lightning:.2f}", verdict])
                 print(*rows[-1], flush=True)
-    counts = "/".join(map(str, chosen.images))
+    pairs = "/".join(map(str, chosen.images))
     command = (
         f"python tests/performance/whole_job.py --images {' '.join(map(str, chosen.images))} --epochs {chosen.epochs}"
     )
     text = (
-        f"{provenance(command)} AtrousSegNet, batch 8, {counts} pairs of 1024×3000 PNG files, {chosen.epochs} epochs, "
+        f"{provenance(command)} AtrousSegNet, batch 8, {pairs} pairs of 1024×3000 PNG files, {chosen.epochs} epochs, "
         f"slices of {SLICE_S:g} s; fast is {', '.join(FAST)}.\n\n{table(header, rows)}"
     )
     print(text)

@@ -102,8 +102,8 @@ def train_paced(job: Job, wait: Callable[[], None], tell: Callable[[int, float],
 
 def whole_job(job: Job) -> None:
     """Train, validate each epoch, keep the best weights, test."""
-    loaders = [_loader(Pairs(job.pairs(split), job.size), job, shuffle=split == "train")
-               for split in ("train", "valid", "test")]  # fmt: skip
+    loaders = [_loader(Pairs(job.pairs(split), job.size), job, shuffle=split == "Train")
+               for split in ("Train", "Valid", "Test")]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         best = ModelCheckpoint(folder, monitor="val_iou", mode="max")
         trainer = _trainer(max_epochs=job.epochs, callbacks=[best], num_sanity_val_steps=0)

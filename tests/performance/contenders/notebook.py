@@ -52,7 +52,7 @@ class Loop:
         self.model = job.model()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=LR)
         self.loss = nn.BCEWithLogitsLoss()
-        self.loader = self._loader("train", shuffle=True)
+        self.loader = self._loader("Train", shuffle=True)
 
     def _loader(self, split: str, *, shuffle: bool = False) -> DataLoader[Batch]:
         pairs = Pairs(self.job.pairs(split), self.job.size)
@@ -92,8 +92,8 @@ def whole_job(job: Job) -> None:
     best, weights = -1.0, {}
     for _ in range(job.epochs):
         loop.epoch()
-        score = loop.score("valid")
+        score = loop.score("Valid")
         if score > best:
             best, weights = score, copy.deepcopy(loop.model.state_dict())
     loop.model.load_state_dict(weights)
-    print(loop.score("test"))
+    print(loop.score("Test"))

@@ -54,7 +54,7 @@ class Loop:
 def whole_job(job: Job, folder: Path) -> list[str]:
     """The command `benchbird run`, from files to a leaderboard, with a cache that is empty."""
     benchmark = folder / "job.yaml"
-    sizes = {name: len(job.pairs(split)) for name, split in (("train", "train"), ("val", "valid"), ("test", "test"))}
+    sizes = {name: len(job.pairs(split)) for name, split in (("train", "Train"), ("val", "Valid"), ("test", "Test"))}
     document = {
         "name": "job",
         "data": {"name": "birdsound", "root": job.root, "sizes": sizes},
