@@ -13,6 +13,7 @@ import traceback
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -97,6 +98,7 @@ def load_registry(files: Sequence[Path] = (), groups: Collection[str] = GROUPS) 
     manager.add_hookspecs(hookspecs)
     plugins: list[Plugin] = []
     warnings: list[str] = []
+    _folder_sha256.cache_clear()
     for entry_point in _distinct_entry_points(groups):
         try:
             plugin = _from_entry_point(entry_point)
@@ -288,7 +290,12 @@ def _source_sha256(module: types.ModuleType) -> str:
     if package == module.__name__ and not hasattr(module, "__path__"):
         return file_sha256(file)
     # A namespace package has no file of its own.
-    folder = Path(sys.modules[package].__file__ or file).parent
+    return _folder_sha256(Path(sys.modules[package].__file__ or file).parent)
+
+
+@cache
+def _folder_sha256(folder: Path) -> str:
+    """Remembered while plugins are loaded, since one package may hold several."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         if path.is_file():  # an editor's lock is a dangling link

@@ -11,8 +11,8 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchbird.durable import make_folder, write_durably
@@ -192,21 +192,50 @@ def find_records(folder: Path, index: Index | None = None) -> RecordScan:
     found: list[FoundRecord] = []
     faults: list[RecordFault] = []
     unended: list[Path] = []
+    files: dict[Path, bytes] = {}
+
+    def parse_files() -> None:
+        for path, record in checked.parse_all(files).items():
+            if isinstance(record, ValueError):
+                faults.append(RecordFault(path, str(record)))
+            else:
+                found.append(FoundRecord(path, _sharing(record, found[-1].record if found else None)))
+        files.clear()
+
     for current, has_record in _trial_folders(folder, faults):
         path = current / RECORD_FILE
         if not has_record:
             unended.append(current)
             continue
         try:
-            found.append(FoundRecord(path, checked.parse(_read_plain_file(path))))
+            files[path] = _read_plain_file(path)
         except FileNotFoundError:
             continue
         except OSError as error:
             faults.append(RecordFault(path, _describe_os_error(error)))
         except ValueError as error:
             faults.append(RecordFault(path, str(error)))
+        if len(files) == _AT_ONCE:
+            parse_files()
+    parse_files()
     checked.remember()
     return RecordScan(tuple(found), tuple(faults), tuple(unended))
+
+
+_IN_COMMON = ("segmenter", "protocol", "data", "environment")
+"""Parts of a record that those of a study mostly have in common."""
+
+
+def _sharing(record: TrialRecord, before: TrialRecord | None) -> TrialRecord:
+    """The record, with the parts of the one before it where they are equal: thousands take half of the memory."""
+    if before is None:
+        return record
+    equal = {name: part for name in _IN_COMMON if (part := getattr(before, name)) == getattr(record, name)}
+    return replace(record, **equal)
+
+
+_AT_ONCE = 200
+"""Records that are looked up in the index, and so are held as bytes, at a time."""
 
 
 class _CheckedRecords:
@@ -216,15 +245,25 @@ class _CheckedRecords:
         self._index = index
         self._new: list[str] = []
 
-    def parse(self, content: bytes) -> TrialRecord:
-        """As `parse_record`; bytes that it took before are not checked again."""
-        key = f"record/{SCHEMA_VERSION}/{CHECK_VERSION}/{hashlib.sha256(content).hexdigest()}"
-        if self._index.get(key) is not None:
+    def parse_all(self, files: Mapping[Path, bytes]) -> dict[Path, TrialRecord | ValueError]:
+        """Each file as `parse_record` takes it, or why not; bytes that it took before are not checked again."""
+        keys = {path: self._key(content) for path, content in files.items()}
+        known = self._index.get_all(list(keys.values()))
+        return {path: self._parse(content, keys[path], keys[path] in known) for path, content in files.items()}
+
+    def _parse(self, content: bytes, key: str, is_known: bool) -> TrialRecord | ValueError:
+        if is_known:
             with contextlib.suppress(ValueError):  # then the index is wrong
                 return parse_checked_record(content)
-        record = parse_record(content)
+        try:
+            record = parse_record(content)
+        except ValueError as error:
+            return error
         self._new.append(key)
         return record
+
+    def _key(self, content: bytes) -> str:
+        return f"record/{SCHEMA_VERSION}/{CHECK_VERSION}/{hashlib.sha256(content).hexdigest()}"
 
     def remember(self) -> None:
         """Put what has passed into the index."""

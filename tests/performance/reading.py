@@ -12,6 +12,7 @@ of trials beyond the default. Exit code 1 where one is broken.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -79,17 +80,24 @@ def without_fsync() -> None:
     mock.patch("os.fsync").start()
 
 
+LAUNCHER = """
+import json, os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+seconds = time.perf_counter() - start
+print(json.dumps([os.waitstatus_to_exitcode(status), seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
+"""
+"""Between this process and what it measures: a child's peak counts from its fork, when it still is its parent."""
+
+
 def spend(*arguments: str | Path) -> Spent:
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchbird", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"benchbird {' '.join(map(str, arguments))}: exit code {process.returncode}")
-    return Spent(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * MAXRSS_UNIT)
+    command = [sys.executable, "-S", "-c", LAUNCHER, sys.executable, "-m", "benchbird", *map(str, arguments)]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    code, seconds, cpu_s, peak = json.loads(answer)
+    if code:
+        raise SystemExit(f"benchbird {' '.join(map(str, arguments))}: exit code {code}")
+    return Spent(seconds, cpu_s, peak * MAXRSS_UNIT)
 
 
 def several(measure: Callable[[], Spent], times: int = REPEATS) -> Spent:

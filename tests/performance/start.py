@@ -134,7 +134,7 @@ def child_seconds(repeats: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Round:
-    """One run between two bare processes, and how many cores others used meanwhile."""
+    """One run between two bare processes, and how many cores others used beside these."""
 
     import_s: float
     first_step_s: float
@@ -143,9 +143,15 @@ class Round:
 
 
 def measure_round(folder: Path, number: int) -> Round:
+    # Not while the run goes on: its fork server ends on its own, so that its work would pass for others'.
     meter = LoadMeter()
-    imported, step, alone = bare("import torch"), run_once(folder, number), bare(BARE_STEP)
-    return Round(imported, step, alone, meter.others_cores() or 0.0)
+    imported = bare("import torch")
+    others = [meter.others_cores() or 0.0]
+    step = run_once(folder, number)
+    meter = LoadMeter()
+    alone = bare(BARE_STEP)
+    others.append(meter.others_cores() or 0.0)
+    return Round(imported, step, alone, max(others))
 
 
 def text(values: Iterable[float]) -> str:
