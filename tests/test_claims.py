@@ -17,10 +17,15 @@ from typing import Any, NoReturn
 import pytest
 
 from benchbird import claims
-from benchbird.claims import STALE_AFTER_S, Holder, claim, this_process
+from benchbird.claims import STALE_AFTER_S, Claim, Holder, Watch, this_process
 from benchbird.errors import ResultsError
 
 DAY_S = 86_400.0
+
+
+def claim(folder: Path) -> Claim | None:
+    """As a run that looks for the first time."""
+    return claims.claim(folder, Watch())
 
 
 @pytest.fixture
@@ -133,13 +138,41 @@ ELSEWHERE = {
 }
 
 
+class Clock:
+    """Seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now = 1e6
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.mark.parametrize("place", ELSEWHERE)
-@pytest.mark.parametrize(
-    ("age_s", "free"), [(0, False), (STALE_AFTER_S - 20, False), (20 - STALE_AFTER_S, False), (DAY_S, True)]
-)
-def test_elsewhere_the_heartbeat_counts(folder: Path, place: str, age_s: float, free: bool) -> None:
-    put(folder, replace(ELSEWHERE[place](), process=dead_process()), age_s=age_s)
-    assert is_free(folder) is free
+@pytest.mark.parametrize("age_s", [0, STALE_AFTER_S - 20, DAY_S, -DAY_S])
+def test_elsewhere_silence_counts_from_when_it_was_first_heard(folder: Path, place: str, age_s: float) -> None:
+    """Whatever the two clocks say of the file's age."""
+    path = put(folder, replace(ELSEWHERE[place](), process=dead_process()), age_s=age_s)
+    clock = Clock()
+    watch = Watch(clock)
+    assert claims.claim(folder, watch) is None
+    clock.now += STALE_AFTER_S - 1
+    assert claims.claim(folder, watch) is None
+    os.utime(path, (1e9, 1e9))  # a beat, though by a clock that went back
+    clock.now += 2
+    assert claims.claim(folder, watch) is None
+    clock.now += STALE_AFTER_S - 1
+    assert claims.claim(folder, watch) is None
+    clock.now += 1
+    held = claims.claim(folder, watch)
+    assert held is not None
+    assert not path.exists()
+    held.release()
+
+
+def test_a_machine_of_the_same_name_is_another_one(folder: Path) -> None:
+    put(folder, replace(this_process(), boot="another", machine="another"))
+    assert claim(folder) is None
 
 
 @pytest.mark.parametrize(
@@ -148,15 +181,16 @@ def test_elsewhere_the_heartbeat_counts(folder: Path, place: str, age_s: float, 
      json.dumps({**asdict(this_process()), "process": "../.."})],
     ids=range(9),
 )  # fmt: skip
-def test_garbage_counts_as_half_written_while_it_is_young(folder: Path, content: str) -> None:
-    path = put(folder, content)
-    assert claim(folder) is None
-    for age_s in (DAY_S, -DAY_S):
-        put(folder, content, age_s=age_s)
-        held = claim(folder)
-        assert held is not None
-        assert not path.exists()
-        held.release()
+def test_garbage_counts_as_half_written_for_a_while(folder: Path, content: str) -> None:
+    path = put(folder, content, age_s=DAY_S)
+    clock = Clock()
+    watch = Watch(clock)
+    assert claims.claim(folder, watch) is None
+    clock.now += STALE_AFTER_S
+    held = claims.claim(folder, watch)
+    assert held is not None
+    assert not path.exists()
+    held.release()
 
 
 def test_a_claim_that_cannot_be_read_is_not_stolen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,17 +255,55 @@ def test_a_file_in_place_of_the_folder_is_an_error_of_the_user(folder: Path) -> 
         claim(folder)
 
 
-@pytest.mark.parametrize("point", ["open", "dump"])
-def test_a_disk_that_refuses_leaves_no_claim(folder: Path, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> NoReturn:
-        raise OSError(errno.ENOSPC, "No space left on device")
+NO_LINKS = OSError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_disk_that_refuses_leaves_no_claim(folder: Path, links: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(error: OSError) -> Callable[..., NoReturn]:
+        def refusal(*_: object, **__: object) -> NoReturn:
+            raise error
+
+        return refusal
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path if point == "open" else json, point, refuse)
+        patch.setattr(os, "link", refuse(full if links else NO_LINKS))
+        patch.setattr(Path, "open", refuse(full))
         with pytest.raises(ResultsError, match=f"{folder}: could not claim the trial: No space left"):
             claim(folder)
     assert os.listdir(folder) == []
     assert is_free(folder)
+
+
+def test_a_file_system_without_hard_links_will_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise NO_LINKS
+
+    monkeypatch.setattr(os, "link", refuse)
+    held = claim(folder)
+    assert held is not None
+    assert os.listdir(folder) == ["claim-000001.json"]
+    assert claims._create(held.path, "another's") is False
+    assert claims.read_holder(held.path) == held.holder
+    assert claim(folder) is None
+    held.release()
+    assert is_free(folder)
+
+
+def test_a_link_whose_answer_was_lost_is_ours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def link_and_be_asked_again(source: Path, target: Path) -> None:
+        link(source, target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", link_and_be_asked_again)
+    held = claim(folder)
+    assert held is not None
+    assert os.listdir(folder) == ["claim-000001.json"]
+    held.release()
 
 
 def race(folders: list[Path], start: Any, finished: Any, results: Any) -> None:
@@ -255,7 +327,7 @@ def stale(folder: Path) -> None:
 
 def twice_stale(folder: Path) -> None:
     put(folder, replace(this_process(), process_started="1"), number=7)
-    put(folder, "", age_s=DAY_S, number=9)
+    put(folder, replace(this_process(), boot="another"), number=9)
 
 
 @pytest.mark.parametrize("prepare", [fresh, stale, twice_stale])
