@@ -35,6 +35,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def count_accelerators() -> int:
+    """GPUs that CUDA offers to this process; none of them is taken into use."""
+    return torch.cuda.device_count()
+
+
 def apply_protocol(protocol: Protocol, threads: int | None = None) -> dict[str, object]:
     """Set every global flag that can change numbers or speed, and return them for `check_flags`.
 

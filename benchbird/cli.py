@@ -9,8 +9,10 @@ import importlib
 import logging
 import os
 import select
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from typing import Any
 
@@ -35,6 +37,9 @@ COMMANDS = {
 
 
 STDOUT = 1
+
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a command that SIGTERM ended."""
 
 
 class _Unexplained(Exception):
@@ -96,8 +101,18 @@ def benchbird(verbose: bool) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 user error, 2 usage, 3 bug, 130 interrupt."""
+    """Run the command line and exit: 0 done, 1 user error, 2 usage, 3 bug, 130 Ctrl-C, 143 SIGTERM."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
     sys.exit(_exit_code(arguments))
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as orderly as Ctrl-C."""
+
+
+def _end(_signal: int, _frame: object) -> None:
+    raise _Terminated
 
 
 def _exit_code(arguments: list[str] | None) -> int:
@@ -112,7 +127,10 @@ def _exit_code(arguments: list[str] | None) -> int:
         # Paths and names in it may be a stranger's.
         click.echo(f"benchbird: {without_controls(str(error))}", err=True)
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__ or error, _Terminated):
+            click.echo("benchbird: asked to end (SIGTERM); the same command goes on where it stopped", err=True)
+            return TERMINATED
         click.echo("benchbird: interrupted; the same command goes on where it stopped", err=True)
         return Interrupted.exit_code
     except Exception as error:

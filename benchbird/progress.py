@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -15,8 +16,27 @@ from tqdm import tqdm
 from benchbird.records import TrialRecord
 
 
+@dataclass
+class _Shown:
+    """A trial under way, as far as it is shown.
+
+    Attributes:
+        title: names it.
+        started: seconds of the monotonic clock.
+        best: validation score of the best epoch so far.
+        row: of its bar, from 0.
+        bar: on a terminal alone.
+    """
+
+    title: str
+    started: float
+    row: int
+    best: float | None = None
+    bar: tqdm[Any] | None = None
+
+
 class Progress:
-    """Shows the events of `runner.run_trials`.
+    """Shows the events of `runner.run_trials`, of one trial or of several at a time.
 
     Args:
         n_trials: trials that are left to run.
@@ -29,84 +49,97 @@ class Progress:
         self._n_epochs = n_epochs
         self._stream = stream if stream is not None else sys.stderr
         self._is_terminal = self._stream.isatty()
-        self._bar: tqdm[Any] | None = None
-        self._ended = 0
-        self._started = 0.0
-        self._best: float | None = None
+        self._shown: dict[tuple[str, int], _Shown] = {}
+        self._begun = 0
         self._waiting = False
 
     def observe(self, event: Mapping[str, Any]) -> None:
         """Show one event."""
-        show = {
-            "trial_started": self._show_start,
-            "epoch": self._show_epoch,
-            "testing": self._show_phase,
-            "timing": self._show_phase,
-            "trial_ended": self._show_end,
-            "waiting": self._show_waiting,
-        }.get(event["event"])
-        if show is not None:
-            show(event)
+        kind = event["event"]
+        if kind == "waiting":
+            self._show_waiting(event["trials"])
+        elif kind == "trial_started":
+            self._show_start(event)
+        elif kind == "trial_ended":
+            self._show_end(event)
+        elif kind == "epoch":
+            self._show_epoch(event)
+        elif kind in ("testing", "timing"):
+            self._show_phase(event)
 
     def close(self) -> None:
-        """Take an open bar away."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        """Take open bars away."""
+        for shown in self._shown.values():
+            if shown.bar is not None:
+                shown.bar.close()
+        self._shown.clear()
 
-    def _title(self, event: Mapping[str, Any]) -> str:
-        number = min(self._ended + 1, self._n_trials)
-        return f"[{number}/{self._n_trials}] {event['label']} seed {event['seed']}"
+    def _begin(self, event: Mapping[str, Any]) -> _Shown:
+        self._waiting = False
+        self._begun += 1
+        rows = {shown.row for shown in self._shown.values()}
+        shown = _Shown(
+            title=f"[{min(self._begun, self._n_trials)}/{self._n_trials}] {event['label']} seed {event['seed']}",
+            started=time.monotonic(),
+            row=next(row for row in range(len(rows) + 1) if row not in rows),
+        )
+        self._shown[event["label"], event["seed"]] = shown
+        return shown
 
     def _show_start(self, event: Mapping[str, Any]) -> None:
-        self._started = time.monotonic()
-        self._best = None
-        self._waiting = False
+        shown = self._begin(event)
         if self._is_terminal:
-            self._bar = tqdm(
-                total=self._n_epochs, desc=self._title(event), unit="epoch", file=self._stream, leave=False
-            )
+            shown.bar = tqdm(total=self._n_epochs, desc=shown.title, unit="epoch", file=self._stream, leave=False,
+                             position=shown.row)  # fmt: skip
         else:
-            self._line(f"{self._title(event)}: started")
+            self._line(f"{shown.title}: started")
 
     def _show_epoch(self, event: Mapping[str, Any]) -> None:
+        shown = self._shown[event["label"], event["seed"]]
         score = event["val_iou_pooled"]
         if score is not None and event["best_epoch"] == event["epoch"]:
-            self._best = score
-        best = f"best {_score(self._best)} at {event['best_epoch']}"
-        if self._bar is not None:
+            shown.best = score
+        best = f"best {_score(shown.best)} at {event['best_epoch']}"
+        if shown.bar is not None:
             # A resumed trial starts in the middle.
-            self._bar.n = event["epoch"]
-            self._bar.set_postfix_str(f"loss {event['train_loss']:.4f}, val IoU {_score(score)}, {best}")
+            shown.bar.n = event["epoch"]
+            shown.bar.set_postfix_str(f"loss {event['train_loss']:.4f}, val IoU {_score(score)}, {best}")
         else:
             speed = event["train_images"] / event["train_s"]
             self._line(
-                f"{self._title(event)}: epoch {event['epoch']}/{self._n_epochs}, loss {event['train_loss']:.4f}, "
+                f"{shown.title}: epoch {event['epoch']}/{self._n_epochs}, loss {event['train_loss']:.4f}, "
                 f"val IoU {_score(score)} ({best}), {speed:.1f} images/s"
             )
 
     def _show_phase(self, event: Mapping[str, Any]) -> None:
-        if self._bar is not None:
-            self._bar.set_postfix_str(event["event"])
+        shown = self._shown[event["label"], event["seed"]]
+        if shown.bar is not None:
+            shown.bar.set_postfix_str(event["event"])
 
     def _show_end(self, event: Mapping[str, Any]) -> None:
-        self.close()
+        # One that another run has ended meanwhile was never begun here.
+        shown = self._shown.get((event["label"], event["seed"])) or self._begin(event)
+        if shown.bar is not None:
+            shown.bar.close()
+        del self._shown[event["label"], event["seed"]]
         record: TrialRecord = event["record"]
         if record.scores is not None:
             outcome = f"done, test IoU {_score(record.scores.test.iou_pooled)}"
         else:
             outcome = f"{record.status.replace('_', ' ')}: {record.reason}"
-        self._line(f"{self._title(event)}: {outcome} ({duration(time.monotonic() - self._started)})")
-        self._ended += 1
+        self._line(f"{shown.title}: {outcome} ({duration(time.monotonic() - shown.started)})")
 
-    def _show_waiting(self, event: Mapping[str, Any]) -> None:
+    def _show_waiting(self, trials: int) -> None:
         if not self._waiting:
-            trials = "a trial" if event["trials"] == 1 else f"{event['trials']} trials"
-            self._line(f"waiting for {trials} that another run works on")
+            held = "a trial" if trials == 1 else f"{trials} trials"
+            self._line(f"waiting for {held} that another run works on")
             self._waiting = True
 
     def _line(self, text: str) -> None:
-        self._stream.write(text + "\n")
+        if self._is_terminal and self._shown:
+            tqdm.write(text, file=self._stream)  # above the bars of other trials
+        else:
+            self._stream.write(text + "\n")
         self._stream.flush()
 
 

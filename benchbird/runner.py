@@ -5,22 +5,28 @@ The process that runs this never holds a model. Printing is the command's, throu
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchbird.claims import claim
+from benchbird.claims import Watch, claim
 from benchbird.data.cache import PreparedData, prepare_splits
 from benchbird.environment import available_cores
-from benchbird.errors import Interrupted
-from benchbird.execution.local import Ending, run_in_child
-from benchbird.plan import Plan
+from benchbird.errors import BenchbirdError, Interrupted
+from benchbird.execution.local import Bounds, Ending, run_in_child
+from benchbird.plan import Plan, PlannedTrial
 from benchbird.reasons import without_paths
 from benchbird.records import DataSummary, Environment, Status, TrialRecord
 from benchbird.registry import Registry
 from benchbird.results import RECORD_FILE, read_record
+from benchbird.slots import WHOLE_MACHINE, Slot
+from benchbird.speeds import Speeds, silence_limits
 from benchbird.trial import (
     LOG_FILE,
     TrialRequest,
@@ -62,93 +68,221 @@ def prepare(plan: Plan, cache: Path) -> tuple[PreparedData, DataSummary]:
     return prepared, summary
 
 
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a run computes with.
+
+    Attributes:
+        environment: of this machine, for the record of a trial whose process left none.
+        device: `cpu`, `cuda` or `mps`.
+        slots: room for trials at the same time, all alike.
+        silence_s: label → seconds without news after which its trial is ended; without an entry it never is.
+    """
+
+    environment: Environment
+    device: str
+    slots: tuple[Slot, ...] = WHOLE_MACHINE
+    silence_s: Mapping[str, float]
+
+
+def run_plan(
+    plan: Plan,
+    cache: Path,
+    registry: Registry,
+    speeds: Speeds | None,
+    *,
+    device: str,
+    slots: tuple[Slot, ...] = WHOLE_MACHINE,
+    observe: Observe,
+) -> tuple[TrialRecord, ...]:
+    """Prepare the data and run the trials that are left; the records of all trials of the plan.
+
+    Args:
+        plan: of the run.
+        cache: folder of prepared data.
+        registry: whose observers hear of each ended trial.
+        speeds: what was found of this machine; None where no trial is left.
+        device: `cpu`, `cuda` or `mps`.
+        slots: room for trials at the same time.
+        observe: called with every event, never by two threads at once.
+
+    Raises:
+        BenchbirdError: the probe of this machine ended without an answer, or as `prepare`.
+        Interrupted: a trial was asked to end from outside.
+    """
+    if speeds is None or not plan.unended:
+        return tuple(trial.record for trial in plan.trials if trial.record is not None)
+    if speeds.environment is None:
+        raise BenchbirdError(
+            "the probe of this machine ended without an answer: a process could not be started, or was killed; "
+            "run the command again as `benchbird -v …`"
+        )
+    prepared, summary = prepare(plan, cache)
+    silence_s = silence_limits(plan, speeds.by_label)
+    machine = Machine(environment=speeds.environment, device=device, slots=slots, silence_s=silence_s)
+    return run_trials(plan, prepared, summary, registry, machine, observe)
+
+
 def run_trials(
     plan: Plan,
     prepared: PreparedData,
     summary: DataSummary,
-    environment: Environment,
     registry: Registry,
-    *,
-    device: str,
-    threads: int | None,
+    machine: Machine,
     observe: Observe,
 ) -> tuple[TrialRecord, ...]:
-    """Run every trial that is left, one after another; the records of all trials of the plan.
+    """Run every trial that is left, as many at a time as there are slots; the records of all trials of the plan.
 
-    A trial that another run works on is waited for. A trial that fails leaves the others alone.
+    A trial that another run works on is waited for. A trial that fails leaves the others alone. Whatever ends this
+    function ends the trials under way.
+
+    Args:
+        plan: of the run.
+        prepared: its data.
+        summary: of them, for the records.
+        registry: whose observers hear of each ended trial.
+        machine: what to compute with.
+        observe: called with every event, never by two threads at once.
     """
+    telling = threading.Lock()
+
+    def tell(event: Mapping[str, Any]) -> None:
+        with telling:
+            observe(event)
+
+    workshop = _Workshop(plan=plan, prepared=prepared, summary=summary, machine=machine, tell=tell)
     pending = list(plan.unended)
     records = {trial.folder: trial.record for trial in plan.trials if trial.record is not None}
     while pending:
         waiting = []
-        for trial in pending:
-            request = TrialRequest(
-                folder=trial.folder,
-                benchmark=plan.config.name,
-                profile=plan.config.profile,
-                study=plan.study,
-                protocol=plan.protocol,
-                data=summary,
-                splits={name: split.folder for name, split in prepared.splits.items()},
-                segmenter=trial.segmenter,
-                plugin_files=plan.plugin_files,
-                seed=trial.seed,
-                device=device,
-                threads=threads,
-                initialisation_seed=trial.initialisation_seed,
-            )
-            record = _run_claimed(request, plan, environment, observe)
-            if record is None:
-                waiting.append(trial)
-                continue
-            records[trial.folder] = record
-            registry.notify_finished(record)
+        # Closed at once, whatever happens in here: only then do the trials under way end.
+        with contextlib.closing(workshop.run(pending)) as ended:
+            for trial, record in ended:
+                if record is None:
+                    waiting.append(trial)
+                    continue
+                records[trial.folder] = record
+                registry.notify_finished(record)
         if len(waiting) == len(pending):
-            observe({"event": "waiting", "trials": len(waiting)})
+            tell({"event": "waiting", "trials": len(waiting)})
             time.sleep(POLL_S)
         pending = waiting
     return tuple(records[trial.folder] for trial in plan.trials)
 
 
-def _run_claimed(request: TrialRequest, plan: Plan, environment: Environment, observe: Observe) -> TrialRecord | None:
-    """Run one trial under a claim; None while another run works on it."""
-    place = {"label": request.segmenter.label, "seed": request.seed, "folder": request.folder}
-    held = claim(request.folder)
-    if held is None:
-        return None
-    with held:
-        if (request.folder / RECORD_FILE).exists():
-            record = read_record(request.folder / RECORD_FILE)
-            observe({"event": "trial_ended", **place, "record": record})
-            return record
-        observe({"event": "trial_started", **place})
-        ending = run_in_child(
-            run_trial,
-            request,
-            log=request.folder / LOG_FILE,
-            on_event=lambda event: observe({**event, **place}),
-            timeout_s=plan.config.limits.trial_seconds,
-        )
-        if (request.folder / RECORD_FILE).exists():
-            record = read_record(request.folder / RECORD_FILE)
-        elif ending.was_asked:
-            raise Interrupted(
-                f"{request.segmenter.label} seed {request.seed} was asked to end from outside (SIGTERM); "
-                "the same command goes on where it stopped"
+class _Workshop:
+    """Trials in the slots of a run."""
+
+    def __init__(
+        self, *, plan: Plan, prepared: PreparedData, summary: DataSummary, machine: Machine, tell: Observe
+    ) -> None:
+        self._plan = plan
+        self._prepared = prepared
+        self._summary = summary
+        self._machine = machine
+        self._tell = tell
+        self._watch = Watch()
+        self._stop = threading.Event()
+        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        for slot in machine.slots:
+            self._free.put(slot)
+
+    def run(self, trials: Sequence[PlannedTrial]) -> Generator[tuple[PlannedTrial, TrialRecord | None]]:
+        """Each trial with its record as soon as it has ended; with None where another run works on it."""
+        pool = ThreadPoolExecutor(len(self._machine.slots), thread_name_prefix="slot")
+        try:
+            futures = {pool.submit(self._run_in_slot, trial): trial for trial in trials}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            self._stop.set()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _run_in_slot(self, trial: PlannedTrial) -> TrialRecord | None:
+        slot = self._free.get()  # there are as many as threads
+        try:
+            return self._run_claimed(trial, slot)
+        finally:
+            self._free.put(slot)
+
+    def _run_claimed(self, trial: PlannedTrial, slot: Slot) -> TrialRecord | None:
+        """Run one trial under a claim; None while another run works on it."""
+        label, folder = trial.segmenter.label, trial.folder
+        place = {"label": label, "seed": trial.seed, "folder": folder}
+        held = claim(folder, self._watch)
+        if held is None:
+            return None
+        with held:
+            if (folder / RECORD_FILE).exists():
+                record = read_record(folder / RECORD_FILE)
+                self._tell({"event": "trial_ended", **place, "record": record})
+                return record
+            self._tell({"event": "trial_started", **place})
+            request = self._request(trial, slot)
+            bounds = Bounds(
+                wall_s=self._plan.config.limits.trial_seconds,
+                silence_s=self._machine.silence_s.get(label),
+                stop=self._stop,
             )
-        else:
-            record = _record_of_death(request, ending, plan, environment)
-            finish_trial(request.folder, record)
-    observe({"event": "trial_ended", **place, "record": record})
-    return record
+            ending = run_in_child(
+                run_trial,
+                request,
+                log=folder / LOG_FILE,
+                on_event=lambda event: self._tell({**event, **place}),
+                bounds=bounds,
+                place=slot.place,
+            )
+            if (folder / RECORD_FILE).exists():
+                record = read_record(folder / RECORD_FILE)
+            elif ending.was_asked:
+                raise Interrupted(
+                    f"{label} seed {trial.seed} was asked to end from outside (SIGTERM); "
+                    "the same command goes on where it stopped"
+                )
+            else:
+                record = _record_of_death(request, ending, bounds, self._environment(slot))
+                finish_trial(folder, record)
+        self._tell({"event": "trial_ended", **place, "record": record})
+        return record
+
+    def _request(self, trial: PlannedTrial, slot: Slot) -> TrialRequest:
+        plan = self._plan
+        return TrialRequest(
+            folder=trial.folder,
+            benchmark=plan.config.name,
+            profile=plan.config.profile,
+            study=plan.study,
+            protocol=plan.protocol,
+            data=self._summary,
+            splits={name: split.folder for name, split in self._prepared.splits.items()},
+            segmenter=trial.segmenter,
+            plugin_files=plan.plugin_files,
+            seed=trial.seed,
+            device=self._machine.device,
+            threads=slot.threads,
+            initialisation_seed=trial.initialisation_seed,
+        )
+
+    def _environment(self, slot: Slot) -> Environment:
+        """As a trial in this slot would describe it."""
+        known = self._machine.environment
+        cores, threads = slot.place.cores, slot.threads
+        return replace(
+            known,
+            cores=known.cores if cores is None else len(cores),
+            threads=known.threads if threads is None else threads,
+        )
 
 
-def _record_of_death(request: TrialRequest, ending: Ending, plan: Plan, environment: Environment) -> TrialRecord:
+def _record_of_death(request: TrialRequest, ending: Ending, bounds: Bounds, environment: Environment) -> TrialRecord:
     """The record of a trial whose process ended without leaving one."""
-    status: Status = "timeout" if ending.timed_out else "failed"
-    if ending.timed_out:
-        limit = plan.config.limits.trial_seconds
-        reason = f"ran longer than limits.trial_seconds ({limit:g} s) and was ended"
+    status: Status = "timeout" if ending.killed_for else "out_of_memory" if ending.ran_out_of_memory else "failed"
+    if ending.killed_for == "time":
+        reason = f"ran longer than limits.trial_seconds ({bounds.wall_s:g} s) and was ended"
+    elif ending.killed_for == "silence":
+        reason = f"gave no sign of progress for {bounds.silence_s:g} s (limits.silent_seconds) and was ended"
     else:
         reason = f"its process {ending.cause}"
         if ending.exit_code >= 0:

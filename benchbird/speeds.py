@@ -15,13 +15,19 @@ from typing import Any
 
 from benchbird.data.pairs import load_pair
 from benchbird.environment import available_cores, capture_environment
-from benchbird.estimate import ProbeRequest, Speed, probe, trial_seconds
-from benchbird.execution.local import run_in_child
+from benchbird.estimate import NATIVE_IMAGE_S, ProbeRequest, Speed, probe, trial_seconds
+from benchbird.execution.local import Bounds, run_in_child
 from benchbird.index import index_of
 from benchbird.plan import Plan
 from benchbird.protocol import canonical_digest
 from benchbird.records import Environment, SegmenterIdentity
 from benchbird.training import steps_per_epoch
+
+PROBE_SILENCE_S = 600.0
+"""Seconds without an answer after which a probe is ended: building and compiling one model takes less."""
+
+SILENCE_FACTOR, LEAST_SILENCE_S = 20.0, 600.0
+"""A trial is given up when it was silent for so many times what its longest silence should take, and for so long."""
 
 SPEED_VERSION = 1
 """Changes when a probe measures something else, so that what the index holds is measured anew."""
@@ -90,6 +96,30 @@ def estimate_seconds(plan: Plan, speeds: Mapping[str, Speed]) -> float:
     )
 
 
+def silence_limits(plan: Plan, speeds: Mapping[str, Speed]) -> dict[str, float]:
+    """Label → seconds without a sign of progress after which its trials are ended.
+
+    What `limits.silent_seconds` says, else a generous multiple of what an epoch, or reading `val` and `test` twice,
+    takes by the speed of its segmenter; none for a segmenter whose speed isn't known.
+    """
+    if (chosen := plan.config.limits.silent_seconds) is not None:
+        return dict.fromkeys((segmenter.label for segmenter in plan.segmenters), chosen)
+    steps = steps_per_epoch(len(plan.data.splits["train"]), plan.protocol)
+    n_train, n_val, n_test = (len(plan.data.splits[name]) for name in ("train", "val", "test"))
+    return {
+        label: max(
+            LEAST_SILENCE_S,
+            SILENCE_FACTOR
+            * max(
+                steps * speed.step_s + n_val * speed.image_s,
+                2 * (n_val + n_test) * (speed.image_s + NATIVE_IMAGE_S),
+                n_train * speed.image_s,
+            ),
+        )
+        for label, speed in speeds.items()
+    }
+
+
 def preparation_seconds(plan: Plan) -> float:
     """Seconds that preparing the data will take, from one sample; 0 where that one can't be used."""
     sample = plan.data.splits["train"][0]
@@ -131,7 +161,12 @@ def _probe(plan: Plan, segmenters: Sequence[SegmenterIdentity], device: str, thr
         else:
             unusable[values["label"]] = values["reason"]
 
-    run_in_child(probe, request, log=None, on_event=collect)
+    silence_s = plan.config.limits.silent_seconds or PROBE_SILENCE_S
+    ending = run_in_child(probe, request, log=None, on_event=collect, bounds=Bounds(silence_s=silence_s))
+    left = [one.label for one in segmenters if one.label not in speeds and one.label not in unusable]
+    if ending.killed_for and left:
+        # They are probed in this order; of those behind it nothing is known.
+        unusable[left[0]] = f"its probe gave no sign of progress for {silence_s:g} s"
     return Speeds(environment=environment[0] if environment else None, by_label=speeds, unusable=unusable)
 
 

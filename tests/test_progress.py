@@ -49,6 +49,35 @@ def test_a_terminal_gets_a_bar_and_keeps_only_the_outcome() -> None:
     assert "epoch 1/10" not in text
 
 
+def test_trials_at_the_same_time_keep_their_numbers_and_best_scores() -> None:
+    stream = io.StringIO()
+    progress = Progress(2, 10, stream)
+    other = {"label": "unet", "seed": 4}
+    for event in (
+        {"event": "trial_started", "label": "unet", "seed": 3},
+        {"event": "trial_started", **other},
+        EPOCH,
+        {**EPOCH, **other, "val_iou_pooled": 0.75},
+        {**EPOCH, "epoch": 2, "best_epoch": 1},
+        {"event": "trial_ended", **other, "record": make_record()},
+        {**EPOCH, "epoch": 3, "best_epoch": 3, "val_iou_pooled": 0.5},
+    ):
+        progress.observe(event)
+    lines = stream.getvalue().splitlines()
+    assert [line[:18] for line in lines] == ["[1/2] unet seed 3:", "[2/2] unet seed 4:"] * 2 + [
+        "[1/2] unet seed 3:", "[2/2] unet seed 4:", "[1/2] unet seed 3:",
+    ]  # fmt: skip
+    assert "(best 0.250 at 1)" in lines[4]
+    assert "(best 0.500 at 3)" in lines[6]
+
+
+def test_a_trial_that_another_run_ended_is_told_once() -> None:
+    stream = io.StringIO()
+    Progress(1, 10, stream).observe({"event": "trial_ended", "label": "unet", "seed": 3, "record": make_record()})
+    assert stream.getvalue().count("unet seed 3") == 1
+    assert "started" not in stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(8.4, "8 s"), (99, "99 s"), (100, "2 min"), (5_000, "83 min"), (12_000, "3 h 20 min"), (200_000, "2 days 7 h")],

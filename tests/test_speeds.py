@@ -13,11 +13,11 @@ import torch
 from benchbird import speeds
 from benchbird.environment import capture_environment
 from benchbird.estimate import ProbeRequest, Speed, probe
-from benchbird.execution.local import Ending
+from benchbird.execution.local import Bounds, Ending
 from benchbird.index import index_of
 from benchbird.plan import Plan
 from benchbird.records import Environment
-from benchbird.speeds import estimate_seconds, find_speeds, preparation_seconds
+from benchbird.speeds import PROBE_SILENCE_S, estimate_seconds, find_speeds, preparation_seconds, silence_limits
 from tests.small_bench import Bench, make_bench
 from tests.study_factory import make_small_plan
 
@@ -30,22 +30,32 @@ class Children:
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
         self.broken: tuple[str, ...] = ()
+        self.hangs_at = ""
         self.environment: Environment | None = HERE
 
     def __call__(
-        self, target: object, request: ProbeRequest, *, log: Path | None, on_event: Callable[[Mapping[str, Any]], None]
+        self,
+        target: object,
+        request: ProbeRequest,
+        *,
+        log: Path | None,
+        on_event: Callable[[Mapping[str, Any]], None],
+        bounds: Bounds,
     ) -> Ending:
         assert target is probe and log is None
+        assert bounds.silence_s == PROBE_SILENCE_S
         self.asked.append(tuple(segmenter.label for segmenter in request.segmenters))
         if self.environment is not None:
             on_event({"event": "environment", **asdict(self.environment)})
         for segmenter in request.segmenters:
+            if segmenter.label == self.hangs_at:
+                return Ending(exit_code=-9, killed_for="silence")
             if segmenter.label in self.broken:
                 on_event({"event": "unusable", "label": segmenter.label, "reason": "out of order"})
             else:
                 speed = Speed(label=segmenter.label, step_s=len(self.asked), image_s=0.25)
                 on_event({"event": "speed", **asdict(speed)})
-        return Ending(exit_code=0, timed_out=False)
+        return Ending(exit_code=0)
 
 
 @pytest.fixture
@@ -191,3 +201,29 @@ def test_preparing_is_estimated_from_one_sample_and_a_bad_one_is_no_matter(bench
     sample = plan.data.splits["train"][0]
     Path(sample.image).write_bytes(b"")  # type: ignore[union-attr]
     assert preparation_seconds(plan) >= 0
+
+
+def test_a_probe_that_hangs_is_ended_and_its_segmenter_named(bench: Bench, children: Children) -> None:
+    children.hangs_at = "threshold"
+    found = find(make_small_plan(bench), bench)
+    assert found.unusable == {"threshold": "its probe gave no sign of progress for 600 s"}
+    assert list(found.by_label) == ["atrous_segnet"]
+
+
+def test_silence_is_allowed_for_much_longer_than_an_epoch_takes(bench: Bench) -> None:
+    plan = make_small_plan(bench)
+    by_label = {
+        "quick": Speed(label="quick", step_s=0.01, image_s=0.001),
+        "slow": Speed(label="slow", step_s=100.0, image_s=1.0),
+        "calibrated": Speed(label="calibrated", step_s=0.0, image_s=50.0),
+    }
+    # 13 training images in 3 steps of 4, 6 validation and 8 test images.
+    found = silence_limits(plan, by_label)
+    assert found["quick"] == 600
+    assert found["slow"] == 20 * (3 * 100 + 6)
+    assert found["calibrated"] == pytest.approx(20 * 2 * 14 * 50, rel=0.01)
+
+
+def test_a_limit_that_the_benchmark_states_counts_for_all(bench: Bench) -> None:
+    plan = make_small_plan(bench, "limits.silent_seconds=7")
+    assert silence_limits(plan, {}) == {"atrous_segnet": 7.0, "threshold": 7.0}

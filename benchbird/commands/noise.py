@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from benchbird.errors import BenchbirdError
 if TYPE_CHECKING:
     from benchbird.config.benchmark import BenchmarkConfig
     from benchbird.noise import Budget
-    from benchbird.records import Environment, TrialRecord
+    from benchbird.records import TrialRecord
     from benchbird.registry import Registry
+    from benchbird.speeds import Speeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +86,12 @@ def measure(settings: Settings) -> int:
     config, registry, device = _decide(settings)
     cache = cache_folder(settings.cache)
     budget, left_out = _plan(settings, config, registry, cache)
-    environment, seconds = _announce(budget, left_out, cache, device)
+    speeds, seconds = _announce(budget, left_out, cache, device)
     if settings.dry_run:
         if settings.as_json:
             click.echo(json.dumps(plan_document(budget, left_out, seconds), indent=2))
         return 0
-    records = _train(budget, cache, registry, device, environment)
+    records = _train(budget, cache, registry, device, speeds)
     noise = summarize(budget, records)
     if settings.as_json:
         click.echo(json.dumps(noise_document(budget, records, noise, left_out), indent=2))
@@ -152,8 +154,8 @@ def _plan(
     return budget, left_out
 
 
-def _announce(budget: Budget, left_out: Sequence[str], cache: Path, device: str) -> tuple[Environment | None, float]:
-    """Print the budget; the machine, where a probe was needed, and the estimated seconds."""
+def _announce(budget: Budget, left_out: Sequence[str], cache: Path, device: str) -> tuple[Speeds | None, float]:
+    """Print the budget; this machine's speeds, where trainings are left, and the estimated seconds."""
     from benchbird.environment import describe_machine
     from benchbird.progress import duration
     from benchbird.results import NOISE_FOLDER
@@ -170,7 +172,7 @@ def _announce(budget: Budget, left_out: Sequence[str], cache: Path, device: str)
     machine = f" on {describe_machine(speeds.environment)}" if speeds.environment else ""
     seconds = estimate_seconds(budget.plan, speeds.by_label)
     click.echo(f"estimate   about {duration(seconds)}{machine}, cache {cache}", err=True)
-    return speeds.environment, seconds
+    return speeds, seconds
 
 
 def _lines(budget: Budget, left_out: Sequence[str], device: str) -> list[str]:
@@ -194,31 +196,18 @@ def _lines(budget: Budget, left_out: Sequence[str], device: str) -> list[str]:
 
 
 def _train(
-    budget: Budget, cache: Path, registry: Registry, device: str, environment: Environment | None
+    budget: Budget, cache: Path, registry: Registry, device: str, speeds: Speeds | None
 ) -> tuple[TrialRecord, ...]:
-    """Train what is left; the records of all trainings.
-
-    Raises:
-        BenchbirdError: the probe of this machine ended without an answer.
-    """
+    """Train what is left; the records of all trainings."""
     from benchbird.progress import Progress
-    from benchbird.runner import prepare, run_trials
+    from benchbird.runner import run_plan
 
-    plan = budget.plan
-    if not plan.unended:
-        return tuple(trial.record for trial in plan.trials if trial.record is not None)
-    if environment is None:
-        raise BenchbirdError("the probe of this machine ended without an answer; try `benchbird -v noise …`")
-    prepared, summary = prepare(plan, cache)
-    progress = Progress(len(plan.unended), plan.protocol.epochs)
+    progress = Progress(len(budget.plan.unended), budget.plan.protocol.epochs)
 
     def observe(event: Mapping[str, Any]) -> None:
         # A seed doesn't tell the kinds apart, the folder's name does.
         name = f" {event['folder'].name}" if "folder" in event else ""
         progress.observe({**event, "label": f"{event.get('label')}{name}"})
 
-    try:
-        return run_trials(plan, prepared, summary, environment, registry,
-                          device=device, threads=None, observe=observe)  # fmt: skip
-    finally:
-        progress.close()
+    with contextlib.closing(progress):
+        return run_plan(budget.plan, cache, registry, speeds, device=device, observe=observe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchbird.errors import UsageError
-
 if TYPE_CHECKING:
     from benchbird.config.benchmark import BenchmarkConfig
     from benchbird.further_results import FurtherTable
     from benchbird.plan import AlsoTest, Plan
     from benchbird.ranking import Ranking
-    from benchbird.records import Environment, TrialRecord
     from benchbird.registry import Registry
     from benchbird.run_report import Outcome
+    from benchbird.slots import Slot
+    from benchbird.speeds import Speeds
     from benchbird.sweep import Sweep
 
 LONG_RUN_S = 30 * 60
@@ -40,6 +40,7 @@ class Settings:
     sweep: str | None
     device: str
     cache: Path | None
+    jobs: int | None
     retry_failed: bool
     dry_run: bool
     as_json: bool
@@ -98,6 +99,12 @@ def _seeds(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
     default="auto",
     show_default=True,
     help="Where to compute.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Trials at a time, each with its own GPU or processors.  [default: one on each GPU, else one]",
 )
 @click.option(
     "--cache",
@@ -166,17 +173,21 @@ def _run_study(
     settings: Settings, config: BenchmarkConfig, plugin_files: tuple[Path, ...], registry: Registry, device: str
 ) -> Outcome:
     from benchbird.plan_summary import plan_document
+    from benchbird.progress import Progress
     from benchbird.run_report import Outcome
+    from benchbird.runner import run_plan
 
     plan, cache = _plan(settings, config, plugin_files, registry)
     further = _find_further(plan, cache)
-    threads = None
-    environment, seconds = _announce(settings, plan, cache, device, threads)
+    slots = _slots(settings, device)
+    speeds, seconds = _announce(settings, plan, cache, device, slots)
     document = plan_document(plan, seconds)
     if settings.dry_run:
         return Outcome(0, document, None, plan.study_folder)
-    records = _carry_out(settings, plan, cache, registry, device, threads, environment)
-    _test_further(plan, further, cache, device, threads)
+    progress = Progress(len(plan.unended), plan.protocol.epochs)
+    with contextlib.closing(progress):
+        records = run_plan(plan, cache, registry, speeds, device=device, slots=slots, observe=progress.observe)
+    _test_further(plan, further, cache, device)
     del document["estimate_s"]
     document["trials"] = [
         {"label": record.segmenter.label, "seed": record.seed, "status": record.status, "reason": record.reason}
@@ -268,9 +279,9 @@ def _plan(
 
 
 def _announce(
-    settings: Settings, plan: Plan, cache: Path, device: str, threads: int | None
-) -> tuple[Environment | None, float | None]:
-    """Print the plan; the machine and the estimated seconds, where a probe was needed for them."""
+    settings: Settings, plan: Plan, cache: Path, device: str, slots: tuple[Slot, ...]
+) -> tuple[Speeds | None, float]:
+    """Print the plan; this machine's speeds, where trials are left, and the estimated seconds."""
     from benchbird.data.cache import folder_size_bytes, prepared_already
     from benchbird.environment import describe_machine
     from benchbird.plan_summary import long_run_advice, plan_lines
@@ -285,45 +296,32 @@ def _announce(
     if not plan.unended:
         click.echo("estimate   nothing is left to train", err=True)
         return None, 0.0
-    speeds = find_speeds(plan, device, threads, cache)
+    speeds = find_speeds(plan, device, slots[0].threads, cache)
     for label, reason in speeds.unusable.items():
         click.echo(f"warning    {label} will fail: {reason}", err=True)
-    seconds = estimate_seconds(plan, speeds.by_label)
+    seconds = estimate_seconds(plan, speeds.by_label) / len(slots)
     if not all(cached.values()):
         seconds += preparation_seconds(plan)
     machine = f" on {describe_machine(speeds.environment)}" if speeds.environment else ""
     click.echo(f"estimate   about {duration(seconds)}{machine}", err=True)
     if seconds > LONG_RUN_S:
         click.echo(long_run_advice(plan), err=True)
-    return speeds.environment, seconds
+    return speeds, seconds
 
 
-def _carry_out(
-    settings: Settings,
-    plan: Plan,
-    cache: Path,
-    registry: Registry,
-    device: str,
-    threads: int | None,
-    environment: Environment | None,
-) -> tuple[TrialRecord, ...]:
-    from benchbird.progress import Progress
-    from benchbird.runner import prepare, run_trials
+def _slots(settings: Settings, device: str) -> tuple[Slot, ...]:
+    """How many trials run at a time, and where; says what that does to their timings."""
+    from benchbird.slots import make_slots, slot_notice
 
-    if not plan.unended:
-        return tuple(trial.record for trial in plan.trials if trial.record is not None)
-    if environment is None:
-        raise UsageError(
-            "the probe of this machine ended without an answer: a process could not be started, or was killed; "
-            "try `benchbird -v run …`"
-        )
-    prepared, summary = prepare(plan, cache)
-    progress = Progress(len(plan.unended), plan.protocol.epochs)
-    try:
-        return run_trials(plan, prepared, summary, environment, registry,
-                          device=device, threads=threads, observe=progress.observe)  # fmt: skip
-    finally:
-        progress.close()
+    accelerators = 0
+    if device == "cuda":
+        from benchbird.backend import count_accelerators
+
+        accelerators = count_accelerators()
+    slots = make_slots(device, settings.jobs, accelerators)
+    if notice := slot_notice(slots, device, accelerators):
+        click.echo(f"notice     {notice}", err=True)
+    return slots
 
 
 def _find_further(plan: Plan, cache: Path) -> tuple[AlsoTest, ...]:
@@ -341,7 +339,7 @@ def _find_further(plan: Plan, cache: Path) -> tuple[AlsoTest, ...]:
     return tests
 
 
-def _test_further(plan: Plan, tests: Sequence[AlsoTest], cache: Path, device: str, threads: int | None) -> None:
+def _test_further(plan: Plan, tests: Sequence[AlsoTest], cache: Path, device: str) -> None:
     """Score the trained models on further sets, where that isn't done yet, and say what couldn't be."""
     from benchbird.further_tests import run_further_tests
     from benchbird.results import find_records
@@ -361,7 +359,7 @@ def _test_further(plan: Plan, tests: Sequence[AlsoTest], cache: Path, device: st
         plugin_files=plan.plugin_files,
         cache=cache,
         device=device,
-        threads=threads,
+        threads=None,
         observe=observe,
     )
     for problem in problems:

@@ -17,10 +17,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchbird.durable import make_folder
 from benchbird.execution import allocation
@@ -28,7 +28,7 @@ from benchbird.execution import allocation
 PRELOADED = ("benchbird.execution.preload",)
 """Imported once by the fork server, in the background, and shared by every child."""
 
-GRACE_S = 5.0
+GRACE_S = 3.0
 """What a child gets to end in after it was asked to."""
 
 POLL_S = 0.2
@@ -40,9 +40,38 @@ LOG_KEPT_BYTES = 2**20
 """What is kept of each end of a log that outgrew its limit."""
 
 Event = Mapping[str, Any]
+KilledFor = Literal["", "time", "silence"]
 
 _STARTING = threading.Lock()
 """Held while the environment is another than the run's."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """When a child is ended from outside.
+
+    Attributes:
+        wall_s: seconds after which it is killed; None for never.
+        silence_s: seconds without an event after which it is killed; None for never.
+        stop: once it is set, the child is asked to end; None for never.
+    """
+
+    wall_s: float | None = None
+    silence_s: float | None = None
+    stop: threading.Event | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a child computes.
+
+    Attributes:
+        cores: numbers of the processors that it may use; None for all that its run may use.
+        environment: variables that it finds set, beside those of its run.
+    """
+
+    cores: tuple[int, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,11 +80,13 @@ class Ending:
 
     Attributes:
         exit_code: of the process; negative for a signal.
-        timed_out: whether it was ended for taking too long.
+        killed_for: what it was killed for by its run: its `time`, its `silence`, or nothing.
+        ran_out_of_memory: whether it was killed while the system killed a process for its memory.
     """
 
     exit_code: int
-    timed_out: bool
+    killed_for: KilledFor = ""
+    ran_out_of_memory: bool = False
 
     @property
     def was_asked(self) -> bool:
@@ -63,18 +94,18 @@ class Ending:
         return self.exit_code == ASKED_TO_END
 
     @property
-    def was_killed(self) -> bool:
-        """Whether SIGKILL ended it, as the system does when memory runs out."""
-        return self.exit_code == -signal.SIGKILL
-
-    @property
     def cause(self) -> str:
         """The same for people, to follow "its process"."""
         if self.exit_code >= 0:
             return f"ended with exit code {self.exit_code}"
+        if self.ran_out_of_memory:
+            return "was killed by the system, which ran out of memory"
         known = {one.value: one.name for one in signal.Signals}
-        name = known.get(-self.exit_code, f"signal {-self.exit_code}")
-        return f"was killed by {name}" + (", as the system does when memory runs out" if self.was_killed else "")
+        return f"was killed by {known.get(-self.exit_code, f'signal {-self.exit_code}')}"
+
+
+NO_BOUNDS = Bounds()
+ANYWHERE = Place()
 
 
 def warm_up() -> None:
@@ -116,7 +147,8 @@ def run_in_child(
     *,
     log: Path | None,
     on_event: Callable[[Event], None],
-    timeout_s: float | None = None,
+    bounds: Bounds = NO_BOUNDS,
+    place: Place = ANYWHERE,
 ) -> Ending:
     """Run `target(request, report)` in a child process and wait until it has ended.
 
@@ -127,7 +159,8 @@ def run_in_child(
         request: its picklable argument.
         log: file that gets the child's standard output and error; None discards them.
         on_event: called here for each event that the child reports.
-        timeout_s: wall-clock seconds after which the child's whole process group is killed.
+        bounds: at which its whole process group is killed, or it is asked to end.
+        place: where it computes.
 
     Raises:
         KeyboardInterrupt: passed on after the child was asked to end and has ended.
@@ -139,13 +172,15 @@ def run_in_child(
         make_folder(log.parent)
     lifeline_end, lifeline = context.Pipe(duplex=False)
     events, events_end = context.Pipe(duplex=False)
-    process = context.Process(target=_child_main, args=(target, request, log, lifeline_end, events_end), daemon=False)
+    arguments = (target, request, log, place, lifeline_end, events_end)
+    process = context.Process(target=_child_main, args=arguments, daemon=False)
+    kills = _kills_for_memory()
     try:
         process.start()
         # Only the child may hold these ends, or their closing would go unnoticed.
         lifeline_end.close()
         events_end.close()
-        timed_out = _watch(process, events, on_event, timeout_s, log)
+        killed_for = _watch(process, events, on_event, bounds, log)
     except BaseException:
         end_group(process.pid, process.join, lambda: process.exitcode is not None)
         raise
@@ -156,19 +191,20 @@ def run_in_child(
     process.join()
     exit_code = process.exitcode
     process.close()
-    return Ending(exit_code=exit_code if exit_code is not None else -1, timed_out=timed_out)
+    return Ending(
+        exit_code=exit_code if exit_code is not None else -1,
+        killed_for=killed_for,
+        ran_out_of_memory=exit_code == -signal.SIGKILL and not killed_for and _kills_for_memory() > kills,
+    )
 
 
 def _watch(
-    process: Any,
-    events: Connection,
-    on_event: Callable[[Event], None],
-    timeout_s: float | None,
-    log: Path | None,
-) -> bool:
-    """Pass events on until the child has ended; whether it had to be killed for its time."""
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    listening, timed_out = True, False
+    process: Any, events: Connection, on_event: Callable[[Event], None], bounds: Bounds, log: Path | None
+) -> KilledFor:
+    """Pass events on until the child has ended; what it had to be killed for."""
+    started = heard = time.monotonic()
+    listening = True
+    killed_for: KilledFor = ""
     while True:
         # Asked for first: what the child reported before it ended is then in the pipe already.
         ended = process.exitcode is not None
@@ -178,16 +214,38 @@ def _watch(
             except (EOFError, OSError):
                 listening = False
             else:
+                heard = time.monotonic()
                 on_event(event)
         elif ended:
-            return timed_out
+            return killed_for
         elif not listening:
             process.join(POLL_S)
         if log is not None:
             _limit_log(log)
-        if deadline is not None and time.monotonic() > deadline and process.exitcode is None:
-            timed_out = True
-            kill_group(process.pid)
+        if bounds.stop is not None and bounds.stop.is_set():
+            end_group(process.pid, process.join, lambda: process.exitcode is not None)
+        if not killed_for and process.exitcode is None:
+            killed_for = _exceeded(bounds, started, heard)
+            if killed_for:
+                kill_group(process.pid)
+
+
+def _exceeded(bounds: Bounds, started: float, heard: float) -> KilledFor:
+    now = time.monotonic()
+    if bounds.wall_s is not None and now - started > bounds.wall_s:
+        return "time"
+    if bounds.silence_s is not None and now - heard > bounds.silence_s:
+        return "silence"
+    return ""
+
+
+def _kills_for_memory() -> int:
+    """How many processes this system has killed for their memory; 0 where it doesn't tell."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def _limit_log(log: Path) -> None:
@@ -238,10 +296,14 @@ def _child_main(
     target: Callable[[Any, Callable[[Event], None]], object],
     request: object,
     log: Path | None,
+    place: Place,
     lifeline: Connection,
     events: Connection,
 ) -> None:
     os.setsid()
+    os.environ.update(place.environment)
+    if place.cores is not None:
+        os.sched_setaffinity(0, place.cores)
     _die_with(lifeline)
     _redirect_output(log)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -172,7 +172,7 @@ def _is_same(block: Block, other: Block) -> bool:
 
 def _fate(ending: Ending) -> tuple[Status, str]:
     """How a process ended that left no answer."""
-    return "out_of_memory" if ending.was_killed else "failed", f"its process {ending.cause}"
+    return "out_of_memory" if ending.ran_out_of_memory else "failed", f"its process {ending.cause}"
 
 
 def _pass_on_interrupt(ending: Ending) -> None:

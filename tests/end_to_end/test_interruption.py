@@ -71,7 +71,19 @@ def workers_on(bench: Bench) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("end", [kill_group, kill_parent, interrupt])
+def terminate(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+
+
+EXIT_CODES: dict[Callable[[subprocess.Popen[str]], None], int] = {
+    kill_group: -signal.SIGKILL,
+    kill_parent: -signal.SIGKILL,
+    interrupt: 130,
+    terminate: 143,
+}
+
+
+@pytest.mark.parametrize("end", EXIT_CODES)
 def test_an_ended_run_goes_on_to_the_same_scores(tmp_path: Path, end: Callable[[subprocess.Popen[str]], None]) -> None:
     undisturbed, disturbed = make_bench(tmp_path / "undisturbed"), make_bench(tmp_path / "disturbed")
     assert undisturbed.run(*LONG).returncode == 0
@@ -81,9 +93,11 @@ def test_an_ended_run_goes_on_to_the_same_scores(tmp_path: Path, end: Callable[[
     end(process)
     output, _ = process.communicate(timeout=30)
     assert "Traceback" not in output
-    if end is interrupt:
-        assert process.returncode == 130
-        assert "interrupted" in output
+    assert process.returncode == EXIT_CODES[end]
+    if process.returncode > 0:
+        assert "the same command goes on where it stopped" in output
+        status = json.loads(next(disturbed.results.rglob("status.json")).read_text())
+        assert status["status"] == "interrupted"
     deadline = time.monotonic() + 10
     while workers_on(disturbed) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -105,6 +119,21 @@ def test_an_ended_run_goes_on_to_the_same_scores(tmp_path: Path, end: Callable[[
     assert [json.dumps(line) for line in after[: len(before) - 1]] == before[:-1]
     record = json.loads(disturbed.records()[0].read_text())
     assert record["attempts"] == 2
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one processor")
+def test_trials_side_by_side_are_those_of_one_after_another(tmp_path: Path) -> None:
+    together, alone = make_bench(tmp_path / "together"), make_bench(tmp_path / "alone")
+    several = ("--set", "protocol.epochs=6", "--seeds", "0,1,2")
+    run = together.run(*several, "--jobs", "2")
+    assert run.returncode == 0, run.stderr
+    assert "notice     2 trials at a time, each with 1 thread" in run.stderr
+    assert alone.run(*several).returncode == 0
+    assert scores(together) == scores(alone)
+    documents = [json.loads(path.read_text()) for path in together.records()]
+    assert {document["environment"]["threads"] for document in documents} == {1}
+    times = sorted((one["started_at"], one["duration_s"]) for one in documents)
+    assert len(times) == 6
 
 
 def test_two_runs_at_once_share_the_trials(bench: Bench) -> None:

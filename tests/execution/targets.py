@@ -28,6 +28,17 @@ def facts(_: object, report: Report) -> None:
     report({"pid": os.getpid(), "pgid": os.getpgid(0), "cwd": os.getcwd(), "stdin": sys.stdin.read()})
 
 
+def tick_then_hang(request: int, report: Report) -> None:
+    for number in range(request):
+        report({"event": "tick", "number": number})
+        time.sleep(1)
+    time.sleep(600)
+
+
+def tell_place(_: object, report: Report) -> None:
+    report({"cores": sorted(os.sched_getaffinity(0)), "variable": os.environ.get("BENCHBIRD_TEST")})
+
+
 def talk(_: object, report: Report) -> None:
     print("by print: ñ → \ud800")
     os.write(1, b"by write\n")

@@ -21,7 +21,7 @@ import pytest
 
 from benchbird.errors import ResultsError
 from benchbird.execution import local
-from benchbird.execution.local import Ending, run_in_child
+from benchbird.execution.local import Bounds, Ending, Place, run_in_child
 from tests.execution import targets
 
 SERVER: Any = forkserver._forkserver
@@ -57,7 +57,7 @@ def gone_within(pids: list[int], seconds: float) -> bool:
 
 def test_events_arrive_in_order_and_none_is_lost_at_the_end(events: list[Mapping[str, Any]]) -> None:
     ending = run_in_child(targets.count, 3000, log=None, on_event=events.append)
-    assert ending == Ending(exit_code=0, timed_out=False)
+    assert ending == Ending(exit_code=0)
     assert [event["number"] for event in events] == list(range(3000))
 
 
@@ -129,24 +129,62 @@ def test_a_log_below_a_file_is_an_error_of_the_user(tmp_path: Path) -> None:
 )
 def test_exit_codes(target: Callable[..., None], request_: object, exit_code: int) -> None:
     ending = run_in_child(target, request_, log=None, on_event=lambda _: None)
-    assert ending == Ending(exit_code=exit_code, timed_out=False)
+    assert ending == Ending(exit_code=exit_code)
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "cause"),
+    ("exit_code", "ran_out_of_memory", "cause"),
     [
-        (0, "ended with exit code 0"),
-        (7, "ended with exit code 7"),
-        (-signal.SIGSEGV, "was killed by SIGSEGV"),
-        (-signal.SIGKILL, "was killed by SIGKILL, as the system does when memory runs out"),
-        (-99, "was killed by signal 99"),
+        (0, False, "ended with exit code 0"),
+        (7, False, "ended with exit code 7"),
+        (-signal.SIGSEGV, False, "was killed by SIGSEGV"),
+        (-signal.SIGKILL, False, "was killed by SIGKILL"),
+        (-signal.SIGKILL, True, "was killed by the system, which ran out of memory"),
+        (-99, False, "was killed by signal 99"),
     ],
 )
-def test_an_ending_tells_its_cause(exit_code: int, cause: str) -> None:
-    ending = Ending(exit_code=exit_code, timed_out=False)
+def test_an_ending_tells_its_cause(exit_code: int, ran_out_of_memory: bool, cause: str) -> None:
+    ending = Ending(exit_code=exit_code, ran_out_of_memory=ran_out_of_memory)
     assert ending.cause == cause
-    assert ending.was_killed is (exit_code == -signal.SIGKILL)
     assert not ending.was_asked
+
+
+@pytest.mark.parametrize(("kills", "ran_out"), [((3, 3), False), ((3, 4), True)])
+def test_a_kill_is_the_systems_where_it_has_counted_one_more(
+    kills: tuple[int, int], ran_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter(kills)
+    monkeypatch.setattr(local, "_kills_for_memory", lambda: next(counts))
+    ending = run_in_child(targets.crash, signal.SIGKILL, log=None, on_event=lambda _: None)
+    assert ending == Ending(exit_code=-signal.SIGKILL, ran_out_of_memory=ran_out)
+
+
+def test_silence_kills_and_every_event_puts_it_off(events: list[Mapping[str, Any]]) -> None:
+    ending = run_in_child(targets.tick_then_hang, 4, log=None, on_event=events.append, bounds=Bounds(silence_s=1.5))
+    assert ending == Ending(exit_code=-signal.SIGKILL, killed_for="silence")
+    assert len(events) == 4  # one each second: longer in all than the silence that is allowed
+
+
+def test_stopping_asks_the_child_to_end(tmp_path: Path) -> None:
+    stop = threading.Event()
+    ending = run_in_child(
+        targets.wait_for_interrupt,
+        tmp_path / "note",
+        log=None,
+        on_event=lambda _: stop.set(),
+        bounds=Bounds(wall_s=20, stop=stop),
+    )
+    assert ending.was_asked
+    assert (tmp_path / "note").read_text() == "ended in order"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system can't bind a process to a processor")
+def test_a_child_keeps_to_its_cores(events: list[Mapping[str, Any]]) -> None:
+    place = Place(cores=(min(os.sched_getaffinity(0)),), environment={"BENCHBIRD_TEST": "here"})
+    run_in_child(targets.tell_place, None, log=None, on_event=events.append, place=place)
+    assert events == [{"cores": list(place.cores or ()), "variable": "here"}]
+    run_in_child(targets.tell_place, None, log=None, on_event=events.append)
+    assert events[1] == {"cores": sorted(os.sched_getaffinity(0)), "variable": None}
 
 
 def test_a_crash_leaves_its_events_and_its_last_words(tmp_path: Path, events: list[Mapping[str, Any]]) -> None:
@@ -157,25 +195,29 @@ def test_a_crash_leaves_its_events_and_its_last_words(tmp_path: Path, events: li
 
 
 def test_a_child_does_not_wait_for_a_thread_that_never_ends() -> None:
-    ending = run_in_child(targets.leave_a_thread, None, log=None, on_event=lambda _: None, timeout_s=30)
-    assert ending == Ending(exit_code=0, timed_out=False)
+    ending = run_in_child(targets.leave_a_thread, None, log=None, on_event=lambda _: None, bounds=Bounds(wall_s=30))
+    assert ending == Ending(exit_code=0)
 
 
 def test_processes_that_a_child_left_behind_end_with_it(events: list[Mapping[str, Any]]) -> None:
-    ending = run_in_child(targets.leak_processes, None, log=None, on_event=events.append, timeout_s=30)
-    assert ending == Ending(exit_code=0, timed_out=False)
+    ending = run_in_child(targets.leak_processes, None, log=None, on_event=events.append, bounds=Bounds(wall_s=30))
+    assert ending == Ending(exit_code=0)
     assert gone_within(events[0]["pids"], 2)
 
 
 def test_timeout_kills_the_whole_group(events: list[Mapping[str, Any]]) -> None:
-    ending = run_in_child(targets.hang_with_grandchildren, None, log=None, on_event=events.append, timeout_s=1.5)
-    assert ending == Ending(exit_code=-signal.SIGKILL, timed_out=True)
+    ending = run_in_child(
+        targets.hang_with_grandchildren, None, log=None, on_event=events.append, bounds=Bounds(wall_s=1.5)
+    )
+    assert ending == Ending(exit_code=-signal.SIGKILL, killed_for="time")
     assert gone_within(events[0]["pids"], 2)
 
 
 def test_timeout_strikes_a_child_that_never_stops_reporting(events: list[Mapping[str, Any]]) -> None:
-    ending = run_in_child(targets.hang_while_reporting, None, log=None, on_event=events.append, timeout_s=1.5)
-    assert ending.timed_out
+    ending = run_in_child(
+        targets.hang_while_reporting, None, log=None, on_event=events.append, bounds=Bounds(wall_s=1.5)
+    )
+    assert ending.killed_for == "time"
     assert events
 
 
@@ -190,7 +232,7 @@ def test_what_the_listener_raises_ends_the_child_in_order_and_passes_on(
         raise error
 
     with pytest.raises(error):
-        run_in_child(targets.wait_for_interrupt, tmp_path / "note", log=None, on_event=listen, timeout_s=20)
+        run_in_child(targets.wait_for_interrupt, tmp_path / "note", log=None, on_event=listen, bounds=Bounds(wall_s=20))
     assert (tmp_path / "note").read_text() == "ended in order"
     assert gone_within(pids, 1)
 
@@ -204,7 +246,7 @@ def test_a_child_that_will_not_end_is_killed_with_what_it_started(monkeypatch: p
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_in_child(targets.refuse_to_end, None, log=None, on_event=listen, timeout_s=20)
+        run_in_child(targets.refuse_to_end, None, log=None, on_event=listen, bounds=Bounds(wall_s=20))
     assert gone_within(pids, 2)
 
 
@@ -229,7 +271,7 @@ def test_children_of_two_threads_do_not_hold_each_others_pipes(events: list[Mapp
     endings: dict[str, float] = {}
 
     def run(name: str, target: Callable[..., None], timeout_s: float) -> None:
-        run_in_child(target, 1, log=None, on_event=events.append, timeout_s=timeout_s)
+        run_in_child(target, 1, log=None, on_event=events.append, bounds=Bounds(wall_s=timeout_s))
         endings[name] = time.monotonic()
 
     threads = [
