@@ -20,9 +20,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchbird.machine_load import LoadMeter
-from tests.data.picture_files import write_many
-from tests.performance.contenders.job import PICTURE_SIZE
-from tests.performance_document import transcript
 
 PROMISED_RATIO = 1.8
 QUIET_CORES = 0.2
@@ -60,6 +57,9 @@ class Round:
 
 def compare(pairs: int, times: int) -> int:
     """Measure, print, judge; the exit code."""
+    from tests.data.picture_files import write_many
+    from tests.performance.contenders.job import PICTURE_SIZE
+
     rounds: list[Round] = []
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "root"
@@ -103,9 +103,11 @@ def main() -> int:
     if len(os.sched_getaffinity(0)) < 2:
         print("this machine has one core: nothing to compare")
         return 0
-    with transcript(
-        "decoding", f"python tests/performance/decoding.py --pairs {chosen.pairs} --rounds {chosen.rounds}"
-    ):
+    # Not at the top: every worker imports this module, and torch with it would be counted as its start.
+    from tests.performance_document import transcript
+
+    command = f"python tests/performance/decoding.py --pairs {chosen.pairs} --rounds {chosen.rounds}"
+    with transcript("decoding", command):
         return compare(chosen.pairs, chosen.rounds)
 
 
