@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import random
 
+from benchbird.errors import ProtocolViolation
+
 
 def derive_seed(*names: object) -> int:
     """A 63-bit seed that depends on every name and on their order.
@@ -34,3 +36,22 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
     torch.manual_seed(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Check that nobody has seeded torch anew since `seed_everything`.
+
+    Args:
+        seed: that was given to it.
+
+    Raises:
+        ProtocolViolation: somebody has.
+    """
+    import torch
+
+    if torch.initial_seed() != seed:
+        raise ProtocolViolation(
+            "the segmenter seeded torch's random numbers itself (torch.manual_seed or torch.seed). "
+            "A model must leave that to the protocol, or its seeds are no repetitions; a layer that needs numbers of "
+            "its own takes a torch.Generator"
+        )

@@ -20,7 +20,7 @@ from benchbird.compilation import compiled
 from benchbird.errors import DataError, Diverged, ProtocolViolation
 from benchbird.evaluation import check_logits, validate
 from benchbird.protocol import OptimizerSettings, Protocol
-from benchbird.seeding import derive_seed, seed_everything
+from benchbird.seeding import check_seed, derive_seed, seed_everything
 
 Weights = dict[str, torch.Tensor]
 
@@ -104,12 +104,14 @@ def train(
 
     Raises:
         Diverged: the loss or a validation logit is not finite.
+        ProtocolViolation: the model breaks the contract, or seeds torch itself.
         DataError: the training split doesn't fill one batch.
     """
     steps = steps_per_epoch(len(train_split), protocol)
     model = compiled(training.model, protocol)
     for epoch in range(len(training.epochs) + 1, protocol.epochs + 1):
-        seed_everything(derive_seed(seed, "epoch", epoch))
+        epoch_seed = derive_seed(seed, "epoch", epoch)
+        seed_everything(epoch_seed)
         order = epoch_order(len(train_split), seed, epoch).to(train_split.device)
         synchronize(train_split.device)
         started = time.perf_counter()
@@ -117,6 +119,7 @@ def train(
         synchronize(train_split.device)
         trained = time.perf_counter()
         counts = validate(model, val_split, protocol)
+        check_seed(epoch_seed)
         finished = Epoch(
             epoch=epoch,
             train_loss=loss,

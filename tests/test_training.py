@@ -242,6 +242,27 @@ def test_output_that_breaks_the_contract_is_a_violation(output: Callable[[torch.
         run(Wrong())
 
 
+@pytest.mark.parametrize("mode", ["training", "validation"])
+def test_a_model_that_seeds_torch_itself_is_a_violation(mode: str) -> None:
+    class Seeding(nn.Conv2d):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            if self.training is (mode == "training"):
+                torch.manual_seed(0)
+            return super().forward(images)
+
+    with pytest.raises(ProtocolViolation, match="seeded torch's random numbers itself"):
+        run(Seeding(3, 1, 1))
+
+
+def test_a_model_may_draw_numbers_and_have_a_generator_of_its_own() -> None:
+    class Drawing(nn.Conv2d):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            own = torch.Generator().manual_seed(0)
+            return super().forward(images) + torch.rand(1) + torch.rand(1, generator=own)
+
+    run(Drawing(3, 1, 1))
+
+
 def test_a_model_without_parameters_is_told_so() -> None:
     with pytest.raises(ProtocolViolation, match="no parameter to train"):
         start_training(nn.Identity(), PROTOCOL)
