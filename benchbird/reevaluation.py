@@ -24,6 +24,7 @@ from benchbird.data.prepared import load_split
 from benchbird.errors import BenchbirdError, ResultsError
 from benchbird.evaluation import Prediction, predict_split
 from benchbird.execution.local import run_in_child
+from benchbird.foreign_weights import describe_weights_fault
 from benchbird.models import build_model, load_segmenter
 from benchbird.predictions import SplitCounts
 from benchbird.protocol import Protocol
@@ -202,7 +203,7 @@ def read_weights(path: Path, sha256: str) -> Weights:
     except OSError as error:
         raise ResultsError(f"{path.name}: could not be read: {error.strerror or error}") from error
     except (SafetensorError, ValueError, KeyError) as error:
-        raise ResultsError(f"{path.name}: no whole safetensors file: {error}") from error
+        raise ResultsError(f"{path.name}: {describe_weights_fault(content[:4], error)}") from error
     return weights
 
 

@@ -21,6 +21,7 @@ from benchbird.definitions import threshold_counts
 from benchbird.durable import file_sha256, json_bytes
 from benchbird.errors import ResultsError
 from benchbird.findings import Finding, failed, incomplete, line_difference, notice, score_findings
+from benchbird.foreign_weights import describe_weights_fault
 from benchbird.further_results import FurtherTest, further_paths, is_current, is_further_name, read_further_test
 from benchbird.metrics import histogram_borders
 from benchbird.predictions import Predictions, SplitCounts, read_predictions
@@ -219,7 +220,9 @@ def _weights_findings(record: TrialRecord, folder: Path) -> Iterator[Finding]:
         with safe_open(folder / name, framework="np") as tensors:
             tensors.keys()
     except (SafetensorError, OSError, ValueError) as error:
-        yield failed(name, f"files.{name}", f"no whole safetensors file: {error}")
+        with (folder / name).open("rb") as stream:
+            head = stream.read(4)
+        yield failed(name, f"files.{name}", describe_weights_fault(head, error))
 
 
 def _further_findings(record: TrialRecord, folder: Path) -> Iterator[Finding]:

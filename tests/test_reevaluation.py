@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from benchbird.data.prepared import load_split
 from benchbird.errors import ConfigError, ResultsError
 from benchbird.evaluation import Prediction
+from benchbird.foreign_weights import describe_weights_fault
 from benchbird.plan import Plan
 from benchbird.predictions import read_predictions
 from benchbird.records import Fold
@@ -197,6 +200,34 @@ def test_weights_are_read_by_content_alone(copied: Path) -> None:
     path.write_bytes(b"\x00")
     with pytest.raises(ResultsError, match="no whole safetensors file"):
         read_weights(path, reseal_files(copied).files[path.name])
+
+
+class Canary:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_weights_that_could_run_code_are_refused_with_the_way_to_convert_them(
+    copied: Path, tmp_path: Path, zipped: bool
+) -> None:
+    path, canary = copied / "weights.safetensors", tmp_path / "sung"
+    torch.save({"layer.weight": Canary(canary)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ResultsError, match=r"looks like a file of torch\.save.*weights_only=True"):
+        read_weights(path, reseal_files(copied).files[path.name])
+    assert not canary.exists()
+
+
+def test_the_advised_conversion_makes_what_is_expected(tmp_path: Path) -> None:
+    torch.save({"layer.weight": torch.ones(2)}, tmp_path / "weights.pt")
+    command = describe_weights_fault(b"\x80\x02}q", "").partition("python -c ")[2]
+    subprocess.run([sys.executable, "-c", command.strip('"')], cwd=tmp_path, check=True)
+    assert load_file(tmp_path / "weights.safetensors")["layer.weight"].tolist() == [1.0, 1.0]
 
 
 def test_misfits_name_every_tensor() -> None:
