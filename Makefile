@@ -10,7 +10,7 @@ BENCHMARK ?= benchmarks/birdsound.yaml
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: help setup run test test-all test-gpu check lock perf clean
+.PHONY: help setup run test test-all test-gpu check faults lock perf clean
 
 help:
 	@echo "make run [ARGS='--profile cpu']   run the benchmark $(BENCHMARK), print its leaderboard"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-all                     run the slow ones too"
 	@echo "make test-gpu                     run those that need a CUDA device"
 	@echo "make check                        lint, format, types, imports"
+	@echo "make faults                       kill, starve and poison it, for docs/reliability.md (an hour)"
 	@echo "make perf                         measure speed for docs/performance.md, and what the embedded data teach (hours)"
 	@echo "make setup                        make .venv only"
 	@echo "make lock                         resolve requirements.lock anew"
@@ -61,6 +62,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Goes on where it stopped; ARGS='--only F1' for a part, ARGS=--list for how long it takes.
+faults: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
 
 # One after the other, and on to the next where a goal is missed: the figures that a script writes stand anyhow.
 perf: setup
