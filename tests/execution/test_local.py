@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +19,7 @@ from benchbird.errors import ResultsError
 from benchbird.execution import local
 from benchbird.execution.local import Bounds, Ending, Place, run_in_child
 from tests.execution import targets
+from tests.execution.processes import gone_within
 
 SERVER: Any = forkserver._forkserver
 
@@ -42,17 +39,6 @@ def small_server() -> Iterator[None]:
 @pytest.fixture
 def events() -> list[Mapping[str, Any]]:
     return []
-
-
-def alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
-
-
-def gone_within(pids: list[int], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while alive(pids) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not alive(pids)
 
 
 def test_events_arrive_in_order_and_none_is_lost_at_the_end(events: list[Mapping[str, Any]]) -> None:
@@ -318,159 +304,3 @@ def test_a_child_keeps_the_memory_it_freed(events: list[Mapping[str, Any]]) -> N
     run_in_child(targets.fault_pages, 20, log=None, on_event=events.append)
     # Given back to the system, 64 MiB would be faulted in anew each time: 16 384 pages of 4 KiB, or 32 of 2 MiB.
     assert events[0]["faults"] < 20 * 16
-
-
-SCRIPT = """
-    import os, signal, sys, time
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    sys.path.insert(0, {root!r})
-    from benchbird.execution import local
-    from tests.execution import targets
-
-    if __name__ == "__main__":
-        local.PRELOADED = ()
-        local.GRACE_S = 1.0
-        local.warm_up()
-        from multiprocessing import forkserver
-        print(forkserver._forkserver._forkserver_pid, flush=True)
-        local.run_in_child(
-            getattr(targets, sys.argv[1]), None, log=None, on_event=lambda e: print(e["pids"], flush=True)
-        )
-"""
-
-
-Start = Callable[[str], tuple[subprocess.Popen[str], list[int]]]
-
-
-@pytest.fixture
-def start_run(tmp_path: Path) -> Iterator[Start]:
-    """Starts a run in a process of its own; gives it and those below it: server, child, grandchildren."""
-    started: list[int] = []
-
-    def start(target: str) -> tuple[subprocess.Popen[str], list[int]]:
-        script = tmp_path / "script.py"
-        script.write_text(textwrap.dedent(SCRIPT).format(root=str(Path(__file__).parents[2])))
-        process = subprocess.Popen(
-            [sys.executable, str(script), target],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process.pid)
-        assert process.stdout is not None
-        started.append(int(process.stdout.readline()))
-        started.extend(json.loads(process.stdout.readline() or "[]"))
-        return process, started[1:]
-
-    yield start
-    for pid in alive(started):  # what a test that failed leaves behind
-        os.kill(pid, signal.SIGKILL)
-
-
-@pytest.mark.parametrize("target", ["hang_with_grandchildren", "refuse_to_end"])
-@pytest.mark.parametrize("whole_group", [False, True])
-def test_nothing_outlives_a_run_that_is_killed(target: str, whole_group: bool, start_run: Start) -> None:
-    process, pids = start_run(target)
-    assert len(alive(pids)) == 4
-    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert gone_within(pids, 2)
-
-
-def test_ctrl_c_twice_leaves_nothing_behind(start_run: Start) -> None:
-    process, pids = start_run("refuse_to_end")
-    for _ in range(2):
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the fork server, too
-        time.sleep(0.3)
-    _, stderr = process.communicate(timeout=10)
-    assert process.returncode == -signal.SIGINT
-    assert "script.py" in stderr  # the run's own traceback, and no other process's
-    assert "multiprocessing/forkserver.py" not in stderr
-    assert gone_within(pids, 2)
-
-
-def test_the_server_is_deaf_to_ctrl_c_and_to_modules_in_the_working_folder(tmp_path: Path) -> None:
-    here = tmp_path / "working folder"
-    here.mkdir()
-    (here / "selectors.py").write_text("raise RuntimeError('not the standard library')")
-    script = f"""
-        import sys, time, os, signal
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.path.append({str(Path(__file__).parents[2])!r})
-        from benchbird.execution import local
-        from tests.execution import targets
-        if __name__ == "__main__":
-            local.PRELOADED = ("no_such_module",)
-            local.warm_up()
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            os.killpg(0, signal.SIGINT)
-            print(local.run_in_child(targets.count, 2, log=None, on_event=print))
-    """
-    (tmp_path / "run_me.py").write_text(textwrap.dedent(script))
-    finished = subprocess.run(
-        [sys.executable, str(tmp_path / "run_me.py")],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        start_new_session=True,
-        check=False,
-    )
-    assert finished.stderr == ""
-    assert finished.stdout.count("number") == 4  # two events of two words
-    assert "exit_code=0" in finished.stdout
-
-
-def preload_by_itself(tmp_path: Path, before: str, after: str) -> subprocess.CompletedProcess[str]:
-    """Import `preload` in a fresh interpreter, where nothing of what it imports is the real thing."""
-    code = f"""
-import gc, sys, types
-for name in ("benchbird.trial", "torch", "torch._dynamo"):
-    sys.modules[name] = types.ModuleType(name)
-{before}
-import benchbird.execution.preload
-{after}
-"""
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
-
-
-def test_a_library_that_fails_at_import_does_not_end_the_server(tmp_path: Path) -> None:
-    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
-    (tmp_path / "segmentation_models_pytorch.py").write_text("imported = True")
-    done = preload_by_itself(tmp_path, "", "assert sys.modules['segmentation_models_pytorch'].imported")
-    assert done.returncode == 0, done.stderr
-
-
-def test_preloading_leaves_one_thread_and_a_collector_that_passes_over_what_was_imported(tmp_path: Path) -> None:
-    for name in ("torchvision", "segmentation_models_pytorch"):
-        (tmp_path / f"{name}.py").write_text(
-            "import gc\nassert not gc.isenabled()\nthings = [[] for _ in range(10**5)]"
-        )
-    after = "import threading; print(gc.isenabled(), gc.get_freeze_count() > 2 * 10**5, threading.active_count())"
-    done = preload_by_itself(tmp_path, "", after)
-    assert done.stdout.split() == ["True", "True", "1"], done.stderr
-
-
-def test_a_server_ends_at_its_imports_when_its_run_is_gone(tmp_path: Path) -> None:
-    (tmp_path / "torchvision.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(600)")
-    (tmp_path / "segmentation_models_pytorch.py").write_text("")
-    # The interpreter forks; the parent, which stands for the run, ends while its child imports.
-    before = """
-import os, time
-reading, writing = os.pipe()
-if os.fork():
-    os.close(writing)
-    os.read(reading, 9)  # until the child has begun
-    os._exit(0)
-os.dup2(writing, 1)
-"""
-    started = time.monotonic()
-    done = preload_by_itself(tmp_path, before, "")
-    assert done.returncode == 0 and done.stderr == ""
-    # `run` has waited until nobody holds its standard error any more.
-    assert time.monotonic() - started < 50
