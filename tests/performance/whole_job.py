@@ -123,6 +123,8 @@ def _command(name: str, job: Job, folder: Path) -> list[str]:
 
 
 def main() -> None:
+    # Stopped jobs would wait for ever for a turn that nobody gives.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", type=int, default=[64, 128])
     parser.add_argument("--images", nargs=3, type=int, default=[100, 20, 30], metavar=("TRAIN", "VALID", "TEST"))
