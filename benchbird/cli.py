@@ -23,6 +23,7 @@ from benchbird.plain_text import without_controls
 
 COMMANDS = {
     "run": "Train, test and time every segmenter of a benchmark, then rank them.",
+    "status": "Show which trials are done, failed, under way or left behind.",
     "leaderboard": "Print the leaderboard of results on disk.",
     "scores": "Print every score: by definition, stratum, recording or threshold.",
     "publish": "Write a leaderboard into a Markdown or LaTeX file, between markers.",
