@@ -33,6 +33,7 @@ COMMANDS = {
     "noise": "Measure how much a segmenter's score moves with the seed alone.",
     "list": "List segmenters, data sets or plugins.",
     "data": "Check a data set, or write the embedded one as files.",
+    "clean": "Remove what runs that died left behind.",
 }
 """Command → its one line in `--help`; each lives in `benchbird.commands.<name>` as `command`."""
 
