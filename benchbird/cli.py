@@ -34,6 +34,7 @@ COMMANDS = {
     "list": "List segmenters, data sets or plugins.",
     "data": "Check a data set, or write the embedded one as files.",
     "clean": "Remove what runs that died left behind.",
+    "doctor": "Check this machine: software, devices, folders, plugins.",
 }
 """Command → its one line in `--help`; each lives in `benchbird.commands.<name>` as `command`."""
 
