@@ -26,7 +26,7 @@ from benchbird.records import DataSummary, Environment, Status, TrialRecord
 from benchbird.registry import Registry
 from benchbird.results import RECORD_FILE, read_record
 from benchbird.slots import WHOLE_MACHINE, Slot
-from benchbird.speeds import Speeds, silence_limits
+from benchbird.speeds import Speeds, TrialLimits, trial_limits
 from benchbird.trial import (
     LOG_FILE,
     TrialRequest,
@@ -76,13 +76,13 @@ class Machine:
         environment: of this machine, for the record of a trial whose process left none.
         device: `cpu`, `cuda` or `mps`.
         slots: room for trials at the same time, all alike.
-        silence_s: label → seconds without news after which its trial is ended; without an entry it never is.
+        limits: label → when its trials are ended.
     """
 
     environment: Environment
     device: str
     slots: tuple[Slot, ...] = WHOLE_MACHINE
-    silence_s: Mapping[str, float]
+    limits: Mapping[str, TrialLimits]
 
 
 def run_plan(
@@ -118,8 +118,8 @@ def run_plan(
             "run the command again as `benchbird -v …`"
         )
     prepared, summary = prepare(plan, cache)
-    silence_s = silence_limits(plan, speeds.by_label)
-    machine = Machine(environment=speeds.environment, device=device, slots=slots, silence_s=silence_s)
+    limits = trial_limits(plan, speeds.by_label)
+    machine = Machine(environment=speeds.environment, device=device, slots=slots, limits=limits)
     return run_trials(plan, prepared, summary, registry, machine, observe)
 
 
@@ -221,11 +221,8 @@ class _Workshop:
                 return record
             self._tell({"event": "trial_started", **place})
             request = self._request(trial, slot)
-            bounds = Bounds(
-                wall_s=self._plan.config.limits.trial_seconds,
-                silence_s=self._machine.silence_s.get(label),
-                stop=self._stop,
-            )
+            limits = self._machine.limits[label]
+            bounds = Bounds(wall_s=limits.wall_s, silence_s=limits.silence_s, stop=self._stop)
             ending = run_in_child(
                 run_trial,
                 request,

@@ -26,8 +26,14 @@ from benchbird.training import steps_per_epoch
 PROBE_SILENCE_S = 600.0
 """Seconds without an answer after which a probe is ended: building and compiling one model takes less."""
 
-SILENCE_FACTOR, LEAST_SILENCE_S = 20.0, 600.0
-"""A trial is given up when it was silent for so many times what its longest silence should take, and for so long."""
+PATIENCE = 20.0
+"""A trial is given up when it took so many times what it should take, in all or without a sign of progress."""
+
+LEAST_SILENCE_S, LEAST_TRIAL_S = 600.0, 86_400.0
+"""And never sooner than this."""
+
+UNKNOWN_SILENCE_S = 3600.0
+"""Where the speed isn't known, since the segmenter's probe failed."""
 
 SPEED_VERSION = 1
 """Changes when a probe measures something else, so that what the index holds is measured anew."""
@@ -46,6 +52,19 @@ class Speeds:
     environment: Environment | None
     by_label: Mapping[str, Speed]
     unusable: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialLimits:
+    """When a trial is ended as `timeout`.
+
+    Attributes:
+        wall_s: seconds in all; None for no limit.
+        silence_s: seconds without a sign of progress, such as a finished epoch.
+    """
+
+    wall_s: float | None
+    silence_s: float
 
 
 def find_speeds(plan: Plan, device: str, threads: int | None, cache: Path | None) -> Speeds:
@@ -96,28 +115,40 @@ def estimate_seconds(plan: Plan, speeds: Mapping[str, Speed]) -> float:
     )
 
 
-def silence_limits(plan: Plan, speeds: Mapping[str, Speed]) -> dict[str, float]:
-    """Label → seconds without a sign of progress after which its trials are ended.
+def trial_limits(plan: Plan, speeds: Mapping[str, Speed]) -> dict[str, TrialLimits]:
+    """Label → when its trials are ended: what the benchmark's `limits` say, else a multiple of what they should take.
 
-    What `limits.silent_seconds` says, else a generous multiple of what an epoch, or reading `val` and `test` twice,
-    takes by the speed of its segmenter; none for a segmenter whose speed isn't known.
+    Args:
+        plan: of the run.
+        speeds: by label.
     """
-    if (chosen := plan.config.limits.silent_seconds) is not None:
-        return dict.fromkeys((segmenter.label for segmenter in plan.segmenters), chosen)
+    stated = plan.config.limits
+    limits = {}
+    for label in (segmenter.label for segmenter in plan.segmenters):
+        speed = speeds.get(label)
+        wall_s, silence_s = stated.trial_seconds, stated.silent_seconds
+        if wall_s is None and speed is not None:
+            wall_s = max(LEAST_TRIAL_S, PATIENCE * _whole_trial_s(plan, speed))
+        if silence_s is None:
+            silence_s = UNKNOWN_SILENCE_S
+            if speed is not None:
+                silence_s = max(LEAST_SILENCE_S, PATIENCE * _longest_silence_s(plan, speed))
+        limits[label] = TrialLimits(wall_s=wall_s, silence_s=silence_s)
+    return limits
+
+
+def _whole_trial_s(plan: Plan, speed: Speed) -> float:
+    steps = steps_per_epoch(len(plan.data.splits["train"]), plan.protocol)
+    n_val, n_test = (len(plan.data.splits[name]) for name in ("val", "test"))
+    return trial_seconds(speed, plan.protocol, epochs=plan.protocol.epochs, steps=steps, n_val=n_val, n_test=n_test)
+
+
+def _longest_silence_s(plan: Plan, speed: Speed) -> float:
+    """An epoch, or both splits predicted at native size for the last and the best weights, or a calibration."""
     steps = steps_per_epoch(len(plan.data.splits["train"]), plan.protocol)
     n_train, n_val, n_test = (len(plan.data.splits[name]) for name in ("train", "val", "test"))
-    return {
-        label: max(
-            LEAST_SILENCE_S,
-            SILENCE_FACTOR
-            * max(
-                steps * speed.step_s + n_val * speed.image_s,
-                2 * (n_val + n_test) * (speed.image_s + NATIVE_IMAGE_S),
-                n_train * speed.image_s,
-            ),
-        )
-        for label, speed in speeds.items()
-    }
+    epoch = steps * speed.step_s + n_val * speed.image_s
+    return max(epoch, 2 * (n_val + n_test) * (speed.image_s + NATIVE_IMAGE_S), n_train * speed.image_s)
 
 
 def preparation_seconds(plan: Plan) -> float:

@@ -17,7 +17,14 @@ from benchbird.execution.local import Bounds, Ending
 from benchbird.index import index_of
 from benchbird.plan import Plan
 from benchbird.records import Environment
-from benchbird.speeds import PROBE_SILENCE_S, estimate_seconds, find_speeds, preparation_seconds, silence_limits
+from benchbird.speeds import (
+    PROBE_SILENCE_S,
+    TrialLimits,
+    estimate_seconds,
+    find_speeds,
+    preparation_seconds,
+    trial_limits,
+)
 from tests.small_bench import Bench, make_bench
 from tests.study_factory import make_small_plan
 
@@ -210,20 +217,30 @@ def test_a_probe_that_hangs_is_ended_and_its_segmenter_named(bench: Bench, child
     assert list(found.by_label) == ["atrous_segnet"]
 
 
-def test_silence_is_allowed_for_much_longer_than_an_epoch_takes(bench: Bench) -> None:
+def test_patience_is_many_times_what_a_trial_and_its_longest_silence_take(bench: Bench) -> None:
+    # 13 training images in 3 steps of 4, 6 validation and 8 test images, 3 epochs.
     plan = make_small_plan(bench)
     by_label = {
-        "quick": Speed(label="quick", step_s=0.01, image_s=0.001),
-        "slow": Speed(label="slow", step_s=100.0, image_s=1.0),
-        "calibrated": Speed(label="calibrated", step_s=0.0, image_s=50.0),
+        "atrous_segnet": Speed(label="atrous_segnet", step_s=1000.0, image_s=10.0),
+        "threshold": Speed(label="threshold", step_s=0.0, image_s=50.0),
     }
-    # 13 training images in 3 steps of 4, 6 validation and 8 test images.
-    found = silence_limits(plan, by_label)
-    assert found["quick"] == 600
-    assert found["slow"] == 20 * (3 * 100 + 6)
-    assert found["calibrated"] == pytest.approx(20 * 2 * 14 * 50, rel=0.01)
+    found = trial_limits(plan, by_label)
+    epoch_s = 3 * 1000 + 6 * 10
+    assert found["atrous_segnet"].silence_s == 20 * epoch_s
+    assert found["atrous_segnet"].wall_s == pytest.approx(20 * 3 * epoch_s, rel=0.3)
+    assert found["threshold"].silence_s == pytest.approx(20 * 2 * 14 * 50, rel=0.01)
 
 
-def test_a_limit_that_the_benchmark_states_counts_for_all(bench: Bench) -> None:
-    plan = make_small_plan(bench, "limits.silent_seconds=7")
-    assert silence_limits(plan, {}) == {"atrous_segnet": 7.0, "threshold": 7.0}
+def test_quick_trials_get_time_enough_for_a_busy_machine(bench: Bench) -> None:
+    quick = Speed(label="atrous_segnet", step_s=0.01, image_s=0.001)
+    found = trial_limits(make_small_plan(bench), {"atrous_segnet": quick})
+    assert found == {
+        "atrous_segnet": TrialLimits(wall_s=86_400, silence_s=600),
+        "threshold": TrialLimits(wall_s=None, silence_s=3600),  # nothing is known of it
+    }
+
+
+def test_limits_that_the_benchmark_states_count_for_all(bench: Bench) -> None:
+    plan = make_small_plan(bench, "limits={silent_seconds: 7, trial_seconds: 9}")
+    expected = TrialLimits(wall_s=9, silence_s=7)
+    assert trial_limits(plan, {}) == {"atrous_segnet": expected, "threshold": expected}

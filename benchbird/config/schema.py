@@ -186,9 +186,9 @@ class Limits(_Section):
     """What a trial may use.
 
     Attributes:
-        trial_seconds: wall-clock time after which a trial ends as `timeout`; None for no limit.
-        silent_seconds: the same for a trial that gives no sign of progress, such as a finished epoch, for so long;
-            None for a limit that follows from the speed of the machine.
+        trial_seconds: wall-clock time after which a trial ends as `timeout`.
+        silent_seconds: the same for a trial that gives no sign of progress, such as a finished epoch, for so long.
+            None in either: a limit that follows from the speed of the machine.
     """
 
     trial_seconds: Annotated[float, Gt(0), Le(1e9)] | None = None
