@@ -22,6 +22,7 @@ from benchbird.data.contents import SampleIdentity, identify_splits
 from benchbird.data.folds import Pool, pool_digest, pool_splits
 from benchbird.data.identity import data_digest
 from benchbird.data.recordings import split_of
+from benchbird.data.soundness import keep_sound
 from benchbird.data.subset import check_further_leaks, check_leaks, draw_subset
 from benchbird.errors import BenchbirdError, DataError, PluginError
 from benchbird.protocol import Protocol, study_digest
@@ -30,6 +31,8 @@ from benchbird.registry import Registry
 from benchbird.results import RECORD_FILE, ResultsStore, read_record
 from benchbird.training import steps_per_epoch
 from benchbird.trial import CURVE_FILE
+
+_SHOWN_FAULTS = 10
 
 TrialState = Literal["new", "started", "ended"]
 
@@ -141,15 +144,15 @@ def find_data(config: BenchmarkConfig, dataset: DatasetSpec, cache: Path) -> Stu
             for that isn't there.
     """
     data = config.data
-    everything = _find(dataset, data)
-    found = keep_where(everything, data.where)
+    samples = _find_samples(dataset, data, cache)
     if data.folds is not None:
-        return _find_fold(config, dataset, pool_splits(found, data.folds, data.subset_seed), cache)
-    require_every_split(found, everything, data.where)
-    leaks = check_leaks(found, allow=data.allow_leaks)
+        found = _find_fold(config, dataset, pool_splits(samples.kept, data.folds, data.subset_seed), cache)
+        return replace(found, notices=samples.notices)
+    require_every_split(samples.kept, samples.everything, data.where)
+    leaks = check_leaks(samples.kept, allow=data.allow_leaks)
     sizes = {} if data.sizes is None else data.sizes.model_dump()
-    splits, shortages = draw_subset(found, sizes, data.subset_seed)
-    notices = [str(shortage) for shortage in shortages]
+    splits, shortages = draw_subset(samples.kept, sizes, data.subset_seed)
+    notices = [*samples.notices, *map(str, shortages)]
     if leaks:
         notices.append(f"{leaks} recordings are in more than one split (data.allow_leaks): scores will flatter")
     identities = identify_splits(splits, cache)
@@ -157,7 +160,7 @@ def find_data(config: BenchmarkConfig, dataset: DatasetSpec, cache: Path) -> Stu
         dataset=dataset.name,
         splits=splits,
         identities=identities,
-        digest=data_digest(dataset.name, identities, leaks_allowed=leaks),
+        digest=data_digest(dataset.name, identities, leaks_allowed=leaks, skip_bad=data.skip_bad),
         leaks=leaks,
         notices=tuple(notices),
     )
@@ -177,7 +180,7 @@ def fold_numbers(config: BenchmarkConfig, dataset: DatasetSpec, cache: Path) -> 
     data = config.data
     if data.folds is None:
         return ()
-    pool = pool_splits(keep_where(_find(dataset, data), data.where), data.folds, data.subset_seed)
+    pool = pool_splits(_find_samples(dataset, data, cache).kept, data.folds, data.subset_seed)
     return tuple(range(1, len(pool) + 1)) if data.fold is None else (_checked_fold(data.fold, pool),)
 
 
@@ -200,7 +203,7 @@ def _find_fold(config: BenchmarkConfig, dataset: DatasetSpec, pool: Pool, cache:
         dataset=dataset.name,
         splits=splits,
         identities=identities,
-        digest=data_digest(dataset.name, identities, fold=fold),
+        digest=data_digest(dataset.name, identities, fold=fold, skip_bad=config.data.skip_bad),
         leaks=0,
         notices=(),
         fold=fold,
@@ -248,7 +251,7 @@ def find_also_test(config: BenchmarkConfig, cache: Path, study: StudyData) -> tu
     """
     found: list[AlsoTest] = []
     for root in config.data.also_test:
-        samples = find_test(root, config.data.recording_pattern)
+        samples = find_test(root, config.data.recording_pattern, allow_links=config.data.allow_links)
         identities = identify_splits({"test": samples}, cache)
         name = _new_slug(root, [one.name for one in found])
         allow = config.data.allow_leaks
@@ -273,10 +276,36 @@ def _new_slug(root: Path, taken: Sequence[str]) -> str:
     return next(one for one in candidates if one not in taken)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Samples:
+    """What a data set has, and what of it the benchmark wants and can use."""
+
+    everything: Mapping[str, Sequence[AnySample]]
+    kept: Mapping[str, Sequence[AnySample]]
+    notices: tuple[str, ...]
+
+
+def _find_samples(dataset: DatasetSpec, data: DataConfig, cache: Path) -> _Samples:
+    everything = _find(dataset, data)
+    kept = keep_where(everything, data.where)
+    if not data.skip_bad:
+        return _Samples(everything=everything, kept=kept, notices=())
+    sound, faults = keep_sound(kept, cache)
+    left_out = sum(map(len, kept.values())) - sum(map(len, sound.values()))
+    samples = "1 sample is" if left_out == 1 else f"{left_out} samples are"
+    notices = [f"{samples} left out (data.skip_bad)"] if left_out else []
+    notices += [f"  {fault}" for fault in faults[:_SHOWN_FAULTS]]
+    if len(faults) > _SHOWN_FAULTS:
+        notices.append(f"  and {len(faults) - _SHOWN_FAULTS} more; `benchbird data check` lists them all")
+    return _Samples(everything=everything, kept=sound, notices=tuple(notices))
+
+
 def _find(dataset: DatasetSpec, data: DataConfig) -> dict[str, Sequence[AnySample]]:
     """What the data set finds, checked: a plugin's author may have got it wrong."""
     options = {
         "recording_pattern": data.recording_pattern,
+        "allow_links": data.allow_links,
+        "skip_bad": data.skip_bad,
         "sizes": None if data.sizes is None else data.sizes.model_dump(),
         "synthetic": dict(data.synthetic),
         **data.options,

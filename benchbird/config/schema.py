@@ -139,6 +139,8 @@ class DataConfig(_Section):
         also_test: further folders on whose test samples the trained models are scored; part of no digest.
         recording_pattern: a regular expression whose group `recording` is a file stem's recording id.
         allow_leaks: go on where one recording is in two splits.
+        skip_bad: leave out samples whose files can't be used, instead of refusing them all.
+        allow_links: follow symbolic links that leave the data root.
         synthetic: parameters of the embedded set, as `benchbird.data.synthetic` defines them.
         options: whatever else a plugin's data set wants to know.
     """
@@ -153,6 +155,8 @@ class DataConfig(_Section):
     also_test: Annotated[tuple[AbsolutePath, ...], Len(max_length=20)] = ()
     recording_pattern: Annotated[str, AfterValidator(_recording_pattern)] | None = None
     allow_leaks: bool = False
+    skip_bad: bool = False
+    allow_links: bool = False
     synthetic: dict[str, Any] = {}
     options: dict[str, Any] = {}
 

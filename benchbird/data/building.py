@@ -62,7 +62,6 @@ class BuildOrder:
         resize: the protocol's rule.
         folder: where the result belongs.
         native_masks: whether exact masks are kept beside.
-        skip_bad: leave out samples that can't be read instead of refusing.
     """
 
     split: str
@@ -72,7 +71,6 @@ class BuildOrder:
     resize: Resize
     folder: Path
     native_masks: bool
-    skip_bad: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +121,7 @@ def build_split(order: BuildOrder, workers: Workers, *, progress: bool = True) -
         progress: show a bar on stderr where that is a terminal.
 
     Raises:
-        DataError: the disk refuses, a worker was killed, or no sample is left.
+        DataError: the disk refuses, or a worker was killed.
     """
     to_size = partial(shrink_sample, image_size=order.image_size, resize=order.resize, native_masks=order.native_masks)
     results = workers.map_ordered(to_size, order.samples, description=f"prepare {order.split}", progress=progress)
@@ -135,13 +133,11 @@ def build_split(order: BuildOrder, workers: Workers, *, progress: bool = True) -
                     faults += result
                 elif order.identities[position].content_sha256 == UNREADABLE:
                     faults.append(DataFault(order.identities[position].sample_id, "changed while it was read"))
-                elif order.skip_bad or not faults:
+                elif not faults:
                     writer.add(position, result)
-            if faults and not order.skip_bad:
+            if faults:
                 return tuple(faults)
-            if not writer.entries:
-                raise DataError(f"split {order.split}: none of its {len(order.samples)} samples can be read")
-            writer.finish(faults)
+            writer.finish()
         return _put_in_place(partial_folder, order.folder)
 
 
@@ -179,7 +175,7 @@ class _Writer:
         self.ceiling += sample.ceiling
         self.entries.append(entry)
 
-    def finish(self, skipped: Sequence[DataFault]) -> None:
+    def finish(self) -> None:
         """Write headers and index, and make everything durable."""
         n, size = len(self.entries), self.order.image_size
         self._images.seek(0)
@@ -205,7 +201,6 @@ class _Writer:
             "files": files,
             "pixels_sha256": hashlib.sha256(pixels.encode()).hexdigest(),
             "ceiling": dataclasses.asdict(self.ceiling),
-            "skipped": [[fault.path, fault.reason] for fault in skipped],
             "samples": self.entries,
         }
         index["index_sha256"] = index_digest(index)

@@ -50,13 +50,11 @@ class PreparedData:
     Attributes:
         splits: `train`, `val` and `test`.
         content_sha256: of the prepared pixels of all splits.
-        skipped: bad files whose samples were left out; empty unless `skip_bad`.
         built: splits that were prepared now; the others were in the cache.
     """
 
     splits: Mapping[str, PreparedSplit]
     content_sha256: str
-    skipped: tuple[DataFault, ...]
     built: tuple[str, ...]
 
     @property
@@ -83,7 +81,6 @@ def prepare_splits(
     cache_folder: Path,
     *,
     resize: Resize = "area",
-    skip_bad: bool = False,
     workers: int | None = None,
     progress: bool = True,
 ) -> PreparedData:
@@ -94,7 +91,6 @@ def prepare_splits(
         image_size: side in pixels.
         cache_folder: see `cache_folder`; safe for several runs at once.
         resize: the protocol's rule.
-        skip_bad: leave out samples that can't be read; `skipped` lists their files.
         workers: processes, this one among them; None for one a core.
         progress: show a bar on stderr where that is a terminal.
 
@@ -106,7 +102,7 @@ def prepare_splits(
     prepared: dict[str, PreparedSplit] = {}
     faults: list[DataFault] = []
     built = []
-    orders = _orders(splits, image_size, cache_folder, resize=resize, skip_bad=skip_bad, progress=progress)
+    orders = _orders(splits, image_size, cache_folder, resize=resize, progress=progress)
     with Workers(workers) as shared:
         for order in orders:
             try:
@@ -126,13 +122,13 @@ def prepare_splits(
         raise data_error(
             f"{count} file{'s' if count > 1 else ''} can't be used",
             faults,
-            "mend or remove them; `benchbird data check ROOT` lists everything that is wrong",
+            "mend or remove them, or set data.skip_bad: true; "
+            "`benchbird data check ROOT` lists everything that is wrong",
         )
     pixels = "".join(split.pixels_sha256 for _, split in sorted(prepared.items()))
     return PreparedData(
         splits=prepared,
         content_sha256=hashlib.sha256(pixels.encode()).hexdigest(),
-        skipped=tuple(fault for split in prepared.values() for fault in split.skipped),
         built=tuple(built),
     )
 
@@ -143,12 +139,11 @@ def prepared_already(
     cache_folder: Path,
     *,
     resize: Resize = "area",
-    skip_bad: bool = False,
     progress: bool = True,
 ) -> dict[str, bool]:
     """Which splits are in the cache, by a quick look; files are hashed where they are not remembered."""
     found = {}
-    for order in _orders(splits, image_size, cache_folder, resize=resize, skip_bad=skip_bad, progress=progress):
+    for order in _orders(splits, image_size, cache_folder, resize=resize, progress=progress):
         try:
             load_split(order.folder)
             found[order.split] = True
@@ -157,16 +152,14 @@ def prepared_already(
     return found
 
 
-def _orders(
-    splits: Splits, image_size: int, cache_folder: Path, *, resize: Resize, skip_bad: bool, progress: bool
-) -> list[BuildOrder]:
+def _orders(splits: Splits, image_size: int, cache_folder: Path, *, resize: Resize, progress: bool) -> list[BuildOrder]:
     if cache_folder.exists() and not cache_folder.is_dir():
         raise DataError(f"{printable(cache_folder)}: the cache must be a folder, found a file")
     identities = identify_splits(splits, cache_folder, progress=progress)
     orders = []
     for name, samples in splits.items():
         has_native_masks = name in SPLITS_WITH_NATIVE_MASKS
-        key = _key(samples, identities[name], name, image_size, resize, skip_bad=skip_bad)
+        key = _key(samples, identities[name], name, image_size, resize)
         orders.append(
             BuildOrder(
                 split=name,
@@ -176,7 +169,6 @@ def _orders(
                 resize=resize,
                 folder=cache_folder / "prepared" / f"{name}-{image_size}-{key}",
                 native_masks=has_native_masks,
-                skip_bad=skip_bad,
             )
         )
     return orders
@@ -188,8 +180,6 @@ def _key(
     split: str,
     image_size: int,
     resize: Resize,
-    *,
-    skip_bad: bool,
 ) -> str:
     """Name of a prepared folder: changes with everything that is stored in it, not with where files lie."""
     return canonical_digest(
@@ -198,7 +188,6 @@ def _key(
             "resize": rule_name(resize),
             "image_size": image_size,
             "split": split,
-            "skip_bad": skip_bad,
             "samples": [
                 [one.sample_id, one.recording_id, one.content_sha256, sorted(sample.attributes.items())]
                 for one, sample in zip(identities, samples, strict=True)

@@ -14,7 +14,12 @@ from benchbird.records import Fold
 
 
 def data_digest(
-    name: str, splits: Mapping[str, Iterable[SampleIdentity]], *, leaks_allowed: int = 0, fold: Fold | None = None
+    name: str,
+    splits: Mapping[str, Iterable[SampleIdentity]],
+    *,
+    leaks_allowed: int = 0,
+    fold: Fold | None = None,
+    skip_bad: bool = False,
 ) -> str:
     """Twelve hex digits that change with any sample, recording, split or content.
 
@@ -24,6 +29,8 @@ def data_digest(
         leaks_allowed: recordings in more than one split that were let through.
         fold: of a cross-validation, or None. It counts too: a fold's records name their fold, and so must not
             be taken for those of the same splits found elsewhere.
+        skip_bad: whether samples that can't be read were left out: what is left is another data set than one that
+            never had them.
     """
     return canonical_digest(
         {
@@ -34,5 +41,6 @@ def data_digest(
                 for split, samples in splits.items()
             },
             **({} if fold is None else {"fold": dataclasses.asdict(fold)}),
+            **({"skip_bad": True} if skip_bad else {}),
         }
     )

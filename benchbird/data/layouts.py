@@ -36,12 +36,14 @@ class SplitFiles:
         samples: whole pairs, in the order of their ids.
         n_images: pictures by name in `Images`, whole or not.
         n_masks: pictures by name in `Masks`, whole or not.
+        bad_files: those that can't be used, each with its reason; their samples are left out.
     """
 
     name: str
     samples: tuple[Sample, ...]
     n_images: int
     n_masks: int
+    bad_files: tuple[DataFault, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,19 @@ class Layout:
     Attributes:
         root: the folder that was given.
         splits: in the order train, val, test.
-        faults: files and folders that can't be used.
+        structure: what is wrong with its folders, so that it can't be used at all.
         rule: where recording ids come from.
     """
 
     root: Path
     splits: tuple[SplitFiles, ...]
-    faults: tuple[DataFault, ...]
+    structure: tuple[DataFault, ...]
     rule: RecordingRule
+
+    @property
+    def faults(self) -> tuple[DataFault, ...]:
+        """Files and folders that can't be used."""
+        return (*self.structure, *(fault for split in self.splits for fault in split.bad_files))
 
 
 @dataclass
@@ -78,28 +85,34 @@ class _Folder:
         return len(self.files) + len(self.broken)
 
 
-def find_layout(root: Path, recording_pattern: str | None = None) -> Layout:
+def find_layout(root: Path, recording_pattern: str | None = None, *, allow_links: bool = False) -> Layout:
     """Find the pairs of a data root with `Train`, `Valid` and `Test`, in any of the known spellings.
+
+    Args:
+        root: the folder.
+        recording_pattern: regular expression with a group `recording`, or None.
+        allow_links: follow links that leave the folder.
 
     Raises:
         DataError: the root isn't a folder that can be read, or manifest or pattern can't be used.
     """
     entries = _entries(root)
     rule = recording_rule(root, recording_pattern)
+    border = None if allow_links else root
     faults: list[DataFault] = []
     splits = []
     if not any(split_of(entry.name) for entry in entries):
         return Layout(root, (), (DataFault(str(root), _NO_SPLITS),), rule)
     for split in SPLITS:
-        folder = _one_of(root, root, [e for e in entries if split_of(e.name) == split], faults)
+        folder = _one_of(border, root, [e for e in entries if split_of(e.name) == split], faults)
         if folder is not None:
-            splits.append(_find_split(root, folder, split, rule, faults))
+            splits.append(_find_split(border, folder, split, rule, faults))
         elif not any(split_of(entry.name) == split for entry in entries):
             faults.append(DataFault(str(root), f"has no folder {_SPLIT_NAMES[split]} for the split {split}"))
     return Layout(root, tuple(splits), tuple(faults), rule)
 
 
-def find_single_split(folder: Path, recording_pattern: str | None = None) -> Layout:
+def find_single_split(folder: Path, recording_pattern: str | None = None, *, allow_links: bool = False) -> Layout:
     """Find the pairs of one split's folder, which holds `Images` and `Masks` itself.
 
     Raises:
@@ -108,11 +121,11 @@ def find_single_split(folder: Path, recording_pattern: str | None = None) -> Lay
     rule = recording_rule(folder, recording_pattern)
     faults: list[DataFault] = []
     name = folder.resolve().name
-    split = _find_split(folder, folder, split_of(name) or name, rule, faults)
+    split = _find_split(None if allow_links else folder, folder, split_of(name) or name, rule, faults)
     return Layout(folder, (split,), tuple(faults), rule)
 
 
-def find_test_split(root: Path, recording_pattern: str | None = None) -> Layout:
+def find_test_split(root: Path, recording_pattern: str | None = None, *, allow_links: bool = False) -> Layout:
     """Find the pairs to test on: the split `Test` of a data root, or a folder with `Images` and `Masks` itself.
 
     What other splits a data root has, and what may be wrong with them, doesn't matter here.
@@ -121,12 +134,13 @@ def find_test_split(root: Path, recording_pattern: str | None = None) -> Layout:
         DataError: as `find_layout`.
     """
     if holds_one_split(root):
-        return find_single_split(root, recording_pattern)
+        return find_single_split(root, recording_pattern, allow_links=allow_links)
+    border = None if allow_links else root
     rule = recording_rule(root, recording_pattern)
     faults: list[DataFault] = []
     entries = [entry for entry in _entries(root) if split_of(entry.name) == "test"]
-    folder = _one_of(root, root, entries, faults)
-    splits = () if folder is None else (_find_split(root, folder, "test", rule, faults),)
+    folder = _one_of(border, root, entries, faults)
+    splits = () if folder is None else (_find_split(border, folder, "test", rule, faults),)
     if not entries:
         reason = "has no folder Test, nor Images and Masks itself; expected one of them"
         faults.append(DataFault(str(root), reason))
@@ -152,21 +166,23 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         ) from error
 
 
-def _one_of(root: Path, parent: Path, entries: list[os.DirEntry[str]], faults: list[DataFault]) -> Path | None:
-    """The one folder among `entries`; two spellings, a file or a link that leaves are faults."""
+def _one_of(border: Path | None, parent: Path, entries: list[os.DirEntry[str]], faults: list[DataFault]) -> Path | None:
+    """The one folder among `entries`; two spellings, a file or a link that leaves the border are faults."""
     if len(entries) > 1:
         names = " and ".join(entry.name for entry in entries)
         faults.append(DataFault(str(parent), f"{names} mean the same folder; expected one of them"))
         return None
     for entry in entries:
-        fault = _link_fault(entry, root) if entry.is_dir() else "not a folder"
+        fault = _link_fault(entry, border) if entry.is_dir() else "not a folder"
         if fault is None:
             return Path(entry.path)
         faults.append(DataFault(entry.path, fault))
     return None
 
 
-def _find_split(root: Path, folder: Path, name: str, rule: RecordingRule, faults: list[DataFault]) -> SplitFiles:
+def _find_split(
+    border: Path | None, folder: Path, name: str, rule: RecordingRule, faults: list[DataFault]
+) -> SplitFiles:
     try:
         entries = _entries(folder)
     except DataError as error:
@@ -177,19 +193,21 @@ def _find_split(root: Path, folder: Path, name: str, rule: RecordingRule, faults
         matching = [entry for entry in entries if entry.name.casefold() == kind]
         if not matching:
             faults.append(DataFault(str(folder), f"has no folder {kind.capitalize()}"))
-        if (place := _one_of(root, folder, matching, faults)) is not None:
-            found[kind] = _pictures(root, place)
+        if (place := _one_of(border, folder, matching, faults)) is not None:
+            found[kind] = _pictures(border, place)
     images, masks = found.get("images", _Folder()), found.get("masks", _Folder())
-    faults += images.faults + masks.faults
+    bad_files = images.faults + masks.faults
     if len(found) < 2:
         # Without one of the folders every single file would be reported as lonely.
-        return SplitFiles(name, (), len(images), len(masks))
+        return SplitFiles(name, (), len(images), len(masks), tuple(bad_files))
     if images or masks:
-        faults += _without_partner(images, masks, "image", "Masks") + _without_partner(masks, images, "mask", "Images")
+        bad_files += _without_partner(images, masks, "image", "Masks")
+        bad_files += _without_partner(masks, images, "mask", "Images")
     elif not images.faults + masks.faults:
         faults.append(DataFault(str(folder), f"holds no picture ({', '.join(EXTENSIONS)}) in Images and Masks"))
     pairs = {stem: (images.files[stem], masks.files[stem]) for stem in sorted(images.files.keys() & masks.files)}
-    return SplitFiles(name, tuple(_samples(pairs, name, rule, faults)), len(images), len(masks))
+    samples = tuple(_samples(pairs, name, rule, bad_files))
+    return SplitFiles(name, samples, len(images), len(masks), tuple(bad_files))
 
 
 def _samples(
@@ -218,7 +236,7 @@ def _without_partner(these: _Folder, others: _Folder, kind: str, other_folder: s
     ]
 
 
-def _pictures(root: Path, folder: Path) -> _Folder:
+def _pictures(border: Path | None, folder: Path) -> _Folder:
     result = _Folder()
     try:
         entries = _entries(folder)
@@ -237,7 +255,7 @@ def _pictures(root: Path, folder: Path) -> _Folder:
         stem = unicodedata.normalize("NFC", Path(entry.name).stem)
         if stem in result.files or stem in result.broken:
             result.refuse(stem, entry.path, f"a second picture named {stem}; expected one of that name")
-        elif (fault := _file_fault(entry, root)) is not None:
+        elif (fault := _file_fault(entry, border)) is not None:
             result.refuse(stem, entry.path, fault)
         else:
             result.files[stem] = Path(entry.path)
@@ -248,7 +266,7 @@ def _is_side_file(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _SIDE_FILES
 
 
-def _file_fault(entry: os.DirEntry[str], root: Path) -> str | None:
+def _file_fault(entry: os.DirEntry[str], border: Path | None) -> str | None:
     try:
         entry.name.encode()
     except UnicodeEncodeError:
@@ -264,10 +282,12 @@ def _file_fault(entry: os.DirEntry[str], root: Path) -> str | None:
     # Opening a pipe or a device could wait for ever.
     if not stat.S_ISREG(mode):
         return "not a regular file"
-    return _link_fault(entry, root)
+    return _link_fault(entry, border)
 
 
-def _link_fault(entry: os.DirEntry[str], root: Path) -> str | None:
-    if not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(root.resolve()):
+def _link_fault(entry: os.DirEntry[str], border: Path | None) -> str | None:
+    """What is wrong with a link that leaves the border, which nothing does where there is none."""
+    if border is None or not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(border.resolve()):
         return None
-    return f"a link that leaves the data folder ({os.readlink(entry.path)}); put the file itself there"
+    where = os.readlink(entry.path)
+    return f"a link that leaves the data folder ({where}); put the file itself there, or set data.allow_links: true"

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchbird.data.contents import SampleIdentity
-from benchbird.data.faults import DataFault, os_reason, printable
+from benchbird.data.faults import os_reason, printable
 from benchbird.durable import file_sha256
 from benchbird.errors import DataError
 from benchbird.records import Counts
@@ -50,7 +50,6 @@ class PreparedSplit:
         native_sizes: N pairs (height, width) in pixels, before shrinking.
         ceiling: counts at native size of an oracle that holds the exact mask (`oracle.oracle_counts`).
         pixels_sha256: of `images` and `masks` together.
-        skipped: bad files whose samples were left out because the caller asked for that.
     """
 
     name: str
@@ -64,7 +63,6 @@ class PreparedSplit:
     native_sizes: tuple[tuple[int, int], ...]
     ceiling: Counts
     pixels_sha256: str
-    skipped: tuple[DataFault, ...] = ()
     _native_places: Sequence[tuple[int, int]] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -177,7 +175,6 @@ def _from_index(folder: Path, index: dict[str, Any]) -> PreparedSplit:
         native_sizes=tuple((height, width) for height, width in (sample["native"] for sample in samples)),
         ceiling=Counts(**index["ceiling"]),
         pixels_sha256=index["pixels_sha256"],
-        skipped=tuple(DataFault(path, reason) for path, reason in index["skipped"]),
         _native_places=[tuple(sample["place"]) for sample in samples] if index["native_masks"] else None,
     )
 

@@ -43,9 +43,9 @@ def root(tmp_path: Path) -> Path:
     return write_data_root(tmp_path / "root")
 
 
-def prepare(root: Path, cache: Path, skip_bad: bool = False) -> PreparedData:
+def prepare(root: Path, cache: Path) -> PreparedData:
     splits = birdsound.find(root, {})
-    return prepare_splits(splits, SIZE, cache, skip_bad=skip_bad, workers=1, progress=False)
+    return prepare_splits(splits, SIZE, cache, workers=1, progress=False)
 
 
 def whole_folders(cache: Path) -> list[Path]:
@@ -195,28 +195,10 @@ def test_all_bad_files_of_all_splits_are_in_one_error(root: Path, tmp_path: Path
     assert not leftovers(cache)
 
 
-def test_bad_samples_are_skipped_when_asked_and_then_the_digest_differs(root: Path, tmp_path: Path) -> None:
-    whole = prepare(root, tmp_path / "cache")
-    (root / "Train" / "Images" / "Train1.png").write_bytes(b"")
-    for _ in range(2):
-        data = prepare(root, tmp_path / "cache", skip_bad=True)
-        assert data.splits["train"].sample_ids == ("Train0", "Train2", "Train3")
-        assert data.splits["train"].images.shape[0] == 3
-        assert [fault.reason for fault in data.skipped] == ["empty file (0 bytes)"]
-        assert data_digest("x", data.identities) != data_digest("x", whole.identities)
-    with pytest.raises(DataError, match="empty file"):
-        prepare(root, tmp_path / "cache")
-
-
-def test_an_empty_or_wholly_bad_split_is_refused(root: Path, tmp_path: Path) -> None:
-    splits = birdsound.find(root, {})
+def test_an_empty_split_is_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no samples in the split val"):
-        prepare_splits({**splits, "val": ()}, SIZE, tmp_path / "cache", progress=False)
-    for file in (root / "Valid" / "Images").iterdir():
-        file.write_bytes(b"")
-    with pytest.raises(DataError, match="none of its 2 samples"):
-        prepare(root, tmp_path / "cache", skip_bad=True)
-    assert not leftovers(tmp_path / "cache")
+        prepare_splits({**birdsound.find(root, {}), "val": ()}, SIZE, tmp_path / "cache", progress=False)
+    assert not (tmp_path / "cache").exists()
 
 
 def flip_a_bit(path: Path) -> None:
