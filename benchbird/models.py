@@ -11,9 +11,10 @@ from pathlib import Path
 from torch import nn
 
 from benchbird.contract import SegmenterSpec
+from benchbird.durable import file_sha256
 from benchbird.errors import PluginError, ProtocolViolation
 from benchbird.records import SegmenterIdentity
-from benchbird.registry import SEGMENTERS, load_registry
+from benchbird.registry import SEGMENTERS, Registry, load_registry
 from benchbird.seeding import derive_seed, seed_everything
 
 
@@ -23,7 +24,7 @@ def load_segmenter(
     *,
     otherwise: str = "changed while the run was under way; run again",
 ) -> SegmenterSpec:
-    """A segmenter from the very source whose hash its identity carries.
+    """A segmenter from the very source whose hash its identity carries; of the named files, no other is run.
 
     Args:
         segmenter: which.
@@ -34,7 +35,7 @@ def load_segmenter(
         PluginError: it is gone, or its source is another one.
     """
     name = segmenter.name
-    registry = load_registry(plugin_files, groups={SEGMENTERS})
+    registry = _load_own(segmenter, plugin_files)
     if name not in registry.segmenters:
         problems = "; ".join(registry.warnings) or "no plugin offers it any more"
         raise PluginError(f"segmenter {name} can't be loaded: {problems}")
@@ -42,6 +43,26 @@ def load_segmenter(
     if offer.plugin.source_sha256 != segmenter.source_sha256:
         raise PluginError(f"segmenter {name}: {offer.plugin.provenance} {otherwise}")
     return offer.spec
+
+
+def _load_own(segmenter: SegmenterIdentity, plugin_files: Sequence[Path]) -> Registry:
+    """What is installed, and the file that the segmenter comes from.
+
+    A rival's file that fails, or that turns torch's settings as it is imported, must not touch this segmenter.
+    """
+    own = [path for path in plugin_files if path.is_file() and file_sha256(path) == segmenter.source_sha256]
+    try:
+        registry = load_registry(own, groups={SEGMENTERS})
+        if segmenter.name not in registry.segmenters and len(own) < len(plugin_files):
+            # Its file is another one than it was: only its name tells which.
+            registry = load_registry(plugin_files, groups={SEGMENTERS})
+    except PluginError as error:
+        # A record is meant to be published, and of a path with spaces nobody else can tell where it ends.
+        text = str(error)
+        for path in plugin_files:
+            text = text.replace(str(path.resolve()), path.name).replace(str(path), path.name)
+        raise PluginError(text) from error
+    return registry
 
 
 def build_model(spec: SegmenterSpec, segmenter: SegmenterIdentity, seed: int) -> nn.Module:
