@@ -1,16 +1,16 @@
 """Repeated durations and what they say: warm-up, rounds in which contenders take turns, figures, ratios.
 
-Pure: whoever is timed is a function that returns seconds. What others disturbed counts only where there is
-nothing better. Owns how often and in which order; devices,
-models and units of work are the caller's.
+Pure: whoever is timed is a function that returns seconds. A round is one process' share, since what memory a
+process happens to get makes it faster or slower for all its life. What others disturbed counts only where there
+is nothing better. Owns how often and in which order; devices, processes, models and units of work are the caller's.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 DISTURBED_SHARE = 0.02
@@ -62,12 +62,14 @@ class SamplingRule:
         warm_up_min_seconds: least time of a warm-up after the first call.
         warm_up_max_seconds: after which a warm-up ends, stable or not.
         warm_up_max_iterations: likewise.
-        chunk_s: what a contender gets of a round; at least one iteration.
-        min_rounds: least number of rounds.
+        warm_up_again_min_seconds: least time of a warm-up in a later process, which finds the machine at work already.
+        warm_up_again_max_seconds: after which it ends.
+        chunk_s: most of a turn, of which a contender has two in a round; at least one iteration.
+        min_rounds: least number of rounds, each in a process of its own.
         max_rounds: after which a block ends.
         min_iterations: of a row, unless `min_seconds` come first.
         min_seconds: of a row, unless `min_iterations` come first.
-        max_seconds: mean over the contenders after which uncertain ratios get no further rounds.
+        max_seconds: of iterations, mean over the contenders, after which uncertain ratios get no further rounds.
         ratio_tolerance: a ratio is known when the 95 % interval of its median is no wider than ± this share.
     """
 
@@ -76,13 +78,30 @@ class SamplingRule:
     warm_up_min_seconds: float = 0.3
     warm_up_max_seconds: float = 10.0
     warm_up_max_iterations: int = 5000
-    chunk_s: float = 0.1
+    warm_up_again_min_seconds: float = 0.1
+    warm_up_again_max_seconds: float = 1.0
+    chunk_s: float = 0.3
     min_rounds: int = 6
-    max_rounds: int = 400
+    max_rounds: int = 100
     min_iterations: int = 100
     min_seconds: float = 3.0
-    max_seconds: float = 20.0
+    max_seconds: float = 12.0
     ratio_tolerance: float = 0.01
+
+    @property
+    def turn_s(self) -> float:
+        """Seconds of a turn: no more than what makes the least number of rounds long enough, twice over."""
+        return min(self.chunk_s, self.min_seconds / self.min_rounds)
+
+    def in_process(self, number: int) -> SamplingRule:
+        """The same with the warm-up that is due in a timing's process of this number, from 0."""
+        if number == 0:
+            return self
+        return replace(
+            self,
+            warm_up_min_seconds=min(self.warm_up_min_seconds, self.warm_up_again_min_seconds),
+            warm_up_max_seconds=min(self.warm_up_max_seconds, self.warm_up_again_max_seconds),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +133,7 @@ class Figures:
         p90_ms: 90th percentile, interpolated linearly.
         p99_ms: 99th percentile.
         cv: coefficient of variation, standard deviation (n − 1) / mean; 0 for a single iteration.
+        processes: that iterated, one a round.
         round_medians_ms: median duration of each round that has an iteration that counts, in order.
     """
 
@@ -124,6 +144,7 @@ class Figures:
     p90_ms: float
     p99_ms: float
     cv: float
+    processes: int
     round_medians_ms: tuple[float, ...]
 
 
@@ -157,19 +178,6 @@ class Ratio:
         return (self.high - self.low) / 2 / self.median
 
 
-@dataclass(frozen=True)
-class Rounds:
-    """What a block's rounds brought.
-
-    Attributes:
-        chunks: of each contender, round by round; of one that failed, until then.
-        failures: position of a contender → what it raised.
-    """
-
-    chunks: tuple[tuple[Chunk, ...], ...]
-    failures: dict[int, BaseException]
-
-
 def warm_up(iterate: Callable[[], float], rule: SamplingRule) -> WarmUp:
     """Iterate until the durations have come to rest.
 
@@ -191,6 +199,19 @@ def warm_up(iterate: Callable[[], float], rule: SamplingRule) -> WarmUp:
             return WarmUp(first_call_s=first, iterations=len(durations), seconds=seconds, is_stable=is_stable)
 
 
+def whole_warm_up(warm_ups: Sequence[WarmUp]) -> WarmUp:
+    """What the warm-ups of one contender come to, at least one: the first process' first call, all the rest.
+
+    It is stable where more than half of them were.
+    """
+    return WarmUp(
+        first_call_s=warm_ups[0].first_call_s,
+        iterations=sum(one.iterations for one in warm_ups),
+        seconds=math.fsum(one.seconds for one in warm_ups),
+        is_stable=2 * sum(one.is_stable for one in warm_ups) > len(warm_ups),
+    )
+
+
 def is_at_rest(durations: Sequence[float], window: int, tolerance: float) -> bool:
     """Whether the median of the last `window` durations is within `tolerance` of that of the window before."""
     if window < 1 or len(durations) < 2 * window:
@@ -209,49 +230,65 @@ def chunk(iterate: Callable[[], Iteration], seconds: float) -> Chunk:
     return tuple(iterations[1:] if len(iterations) > SETTLING else iterations)
 
 
-def interleave(
-    contenders: Sequence[Contender],
-    groups: Sequence[Hashable],
-    rule: SamplingRule,
-    after_round: Callable[[int], object] = lambda _: None,
-) -> Rounds:
-    """Let contenders take turns, round by round, until every figure is known well enough.
+def take_turns(contenders: Sequence[Contender], number: int, rule: SamplingRule) -> dict[int, Chunk]:
+    """Hold one round: everyone has a turn, then everyone another one in reverse order.
 
     One that raises is left out from then on; the others go on.
 
     Args:
         contenders: who takes turns.
-        groups: of each contender; its ratio is to the first of its group.
-        rule: how long, how often.
-        after_round: called with the number of rounds that are over.
+        number: of the round, from 0; decides who begins.
+        rule: how long a turn is.
+
+    Returns:
+        Position of a contender → all its iterations; none of those that failed.
     """
-    chunks: list[list[Chunk]] = [[] for _ in contenders]
-    failures: dict[int, BaseException] = {}
-    number = 0
-    while True:
-        alive = [index for index in range(len(contenders)) if index not in failures]
-        if not alive or _is_enough(chunks, alive, groups, rule, number):
-            return Rounds(tuple(tuple(rounds) for rounds in chunks), failures)
-        for index in in_turn(alive, number):
+    chunks: dict[int, Chunk] = dict.fromkeys(range(len(contenders)), ())
+    for turn in (2 * number, 2 * number + 1):
+        for index in in_turn(list(chunks), turn):
             try:
-                chunks[index].append(contenders[index](rule.chunk_s))
-            except (Exception, SystemExit) as error:
-                failures[index] = error
-        number += 1
-        after_round(number)
+                chunks[index] += contenders[index](rule.turn_s)
+            except (Exception, SystemExit):
+                del chunks[index]
+    return chunks
 
 
 def in_turn(contenders: Sequence[int], number: int) -> list[int]:
-    """The order of a round: another one begins each time, and every second round runs backwards."""
+    """An order: another one begins every second time, and every second time it runs backwards."""
+    if not contenders:
+        return []
     start = (number // 2) % len(contenders)
     order = [*contenders[start:], *contenders[:start]]
     return order[::-1] if number % 2 else order
 
 
-def references(groups: Sequence[Hashable], contenders: Iterable[int]) -> dict[int, int]:
-    """Contender → the first one of its group."""
-    first: dict[Hashable, int] = {}
-    return {index: first.setdefault(groups[index], index) for index in contenders}
+def is_enough(rounds: Sequence[Sequence[Chunk]], groups: Sequence[Hashable], rule: SamplingRule) -> bool:
+    """Whether contenders have had rounds enough for every figure to be known well enough.
+
+    Args:
+        rounds: of each contender, at least one, equally many.
+        groups: of each contender; its ratio is to the first of its group.
+        rule: how long, how often.
+    """
+    number = len(rounds[0])
+    if number < rule.min_rounds:
+        return False
+    spent = [math.fsum(one.seconds for chunk in own for one in chunk) for own in rounds]
+    for own, seconds in zip(rounds, spent, strict=True):
+        if sum(map(len, own)) < rule.min_iterations and seconds < rule.min_seconds:
+            return False
+    if number >= rule.max_rounds or statistics.fmean(spent) >= rule.max_seconds:
+        return True
+    return all(sum(map(len, undisturbed(own))) >= FEW for own in rounds) and all(
+        is_known(paired_ratio(rounds[index], rounds[reference]), rule)
+        for index, reference in enumerate(references(groups))
+        if index != reference
+    )
+
+
+def references(groups: Sequence[Hashable]) -> list[int]:
+    """Of each contender the position of the first one of its group."""
+    return [groups.index(group) for group in groups]
 
 
 def figures(rounds: Sequence[Chunk]) -> Figures:
@@ -270,6 +307,7 @@ def figures(rounds: Sequence[Chunk]) -> Figures:
         p90_ms=1e3 * percentile(ordered, 0.90),
         p99_ms=1e3 * percentile(ordered, 0.99),
         cv=spread / mean if mean > 0 else 0.0,
+        processes=len(rounds),
         round_medians_ms=tuple(1e3 * statistics.median(durations) for durations in kept),
     )
 
@@ -280,7 +318,7 @@ def undisturbed(rounds: Sequence[Chunk]) -> list[list[float]]:
 
 
 def paired_ratio(own: Sequence[Chunk], reference: Sequence[Chunk]) -> Ratio:
-    """How many times as fast as the reference: its median over the own one, in each round that both have."""
+    """How many times as fast as the reference: its median over the own one, round by round, equally many."""
     quiet = _ratios(undisturbed(own), undisturbed(reference))
     ratios = quiet if len(quiet) >= FEW else _ratios(_all(own), _all(reference))
     low, high = median_interval(ratios) or (None, None)
@@ -328,29 +366,6 @@ def largest_that_fits(fits: Callable[[int], bool], start: int, bound: int) -> in
     return good
 
 
-def _is_enough(
-    chunks: Sequence[Sequence[Chunk]],
-    alive: Sequence[int],
-    groups: Sequence[Hashable],
-    rule: SamplingRule,
-    number: int,
-) -> bool:
-    if number < rule.min_rounds:
-        return False
-    spent = {index: math.fsum(one.seconds for chunk in chunks[index] for one in chunk) for index in alive}
-    for index in alive:
-        iterations = sum(map(len, chunks[index]))
-        if iterations < rule.min_iterations and spent[index] < rule.min_seconds:
-            return False
-    if number >= rule.max_rounds or statistics.fmean(spent.values()) >= rule.max_seconds:
-        return True
-    return all(sum(map(len, undisturbed(chunks[index]))) >= FEW for index in alive) and all(
-        is_known(paired_ratio(chunks[index], chunks[reference]), rule)
-        for index, reference in references(groups, alive).items()
-        if index != reference
-    )
-
-
 def is_known(ratio: Ratio, rule: SamplingRule) -> bool:
     """Whether a ratio is known as well as the rule wants."""
     return not ratio.is_disturbed and ratio.uncertainty <= rule.ratio_tolerance
@@ -358,7 +373,7 @@ def is_known(ratio: Ratio, rule: SamplingRule) -> bool:
 
 def _ratios(own: Sequence[Sequence[float]], reference: Sequence[Sequence[float]]) -> list[float]:
     """Sorted; of the rounds in which both have an iteration."""
-    pairs = zip(own, reference, strict=False)
+    pairs = zip(own, reference, strict=True)
     return sorted(statistics.median(theirs) / statistics.median(ours) for ours, theirs in pairs if ours and theirs)
 
 

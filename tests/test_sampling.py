@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchbird import sampling
-from benchbird.sampling import Chunk, Contender, Iteration, SamplingRule
+from benchbird.sampling import Chunk, Contender, Iteration, SamplingRule, WarmUp
 
 SECONDS = st.floats(1e-6, 1e3)
 RULE = SamplingRule(
@@ -32,6 +32,22 @@ def steady(seconds: float, waited_s: float = 0.0) -> Contender:
 
 def rounds_of(*chunks: list[float]) -> list[Chunk]:
     return [tuple(Iteration(seconds) for seconds in chunk) for chunk in chunks]
+
+
+def held(contenders: Sequence[Contender], groups: Sequence[str], rule: SamplingRule = RULE) -> list[list[Chunk]]:
+    """Rounds of contenders that never fail, held until it is enough."""
+    rounds: list[list[Chunk]] = [[] for _ in contenders]
+    for number in itertools.count():
+        if sampling.is_enough(rounds, groups, rule):
+            break
+        for index, chunk in sampling.take_turns(contenders, number, rule).items():
+            rounds[index].append(chunk)
+    return rounds
+
+
+def once(iterate: Callable[[], Iteration]) -> Contender:
+    """One iteration a turn."""
+    return lambda _budget: (iterate(),)
 
 
 class TestWarmUp:
@@ -66,6 +82,24 @@ class TestWarmUp:
         done = sampling.warm_up(iterating(5.0, 200.0), RULE)
         assert (done.iterations, done.is_stable) == (1, False)
 
+    def test_later_processes_need_less(self) -> None:
+        rule = SamplingRule()
+        assert rule.in_process(0) == rule
+        later = rule.in_process(3)
+        assert later.warm_up_min_seconds < rule.warm_up_min_seconds
+        assert later.warm_up_max_seconds < rule.warm_up_max_seconds
+        bounded = SamplingRule(warm_up_min_seconds=0.0, warm_up_max_seconds=1.0).in_process(1)
+        assert (bounded.warm_up_min_seconds, bounded.warm_up_max_seconds) == (0.0, 1.0)
+
+    @pytest.mark.parametrize(("stable", "is_stable"), [(1, False), (2, False), (3, True)])
+    def test_those_of_several_processes_are_one(self, stable: int, is_stable: bool) -> None:
+        every = [
+            WarmUp(first_call_s=9.0 - number, iterations=3, seconds=0.5, is_stable=number < stable)
+            for number in range(4)
+        ]  # fmt: skip
+        expected = WarmUp(first_call_s=9.0, iterations=12, seconds=2.0, is_stable=is_stable)
+        assert sampling.whole_warm_up(every) == expected
+
 
 class TestChunk:
     @given(seconds=SECONDS, budget=st.floats(0, 10))
@@ -93,9 +127,13 @@ class TestChunk:
         assert [one.seconds for one in sampling.chunk(lambda: Iteration(next(durations)), 4.0)] == [2.0, 1.0, 1.0]
 
 
-class TestRounds:
-    @given(count=st.integers(1, 6), number=st.integers(0, 40))
-    def test_everyone_has_one_turn_a_round(self, count: int, number: int) -> None:
+class TestTurns:
+    @pytest.mark.parametrize(("min_seconds", "turn_s"), [(3.0, 0.3), (60.0, 0.3), (0.6, 0.1), (0.0, 0.0)])
+    def test_they_are_no_longer_than_is_asked_for(self, min_seconds: float, turn_s: float) -> None:
+        assert SamplingRule(min_seconds=min_seconds).turn_s == pytest.approx(turn_s)
+
+    @given(count=st.integers(0, 6), number=st.integers(0, 40))
+    def test_everyone_has_one_turn(self, count: int, number: int) -> None:
         assert sorted(sampling.in_turn(range(count), number)) == list(range(count))
 
     @given(count=st.integers(2, 6))
@@ -107,105 +145,92 @@ class TestRounds:
         before = {order[order.index(0) - 1] for order in orders if order.index(0) > 0}
         assert len(before) >= min(2, count - 1)
 
-    def test_contenders_take_turns_chunk_by_chunk(self) -> None:
+    def test_a_round_goes_through_all_and_back(self) -> None:
         log: list[str] = []
 
         def contender(name: str) -> Contender:
             def run(seconds: float) -> Chunk:
                 assert seconds == RULE.chunk_s
                 log.append(name)
-                return tuple([Iteration(0.125)] * 4)
+                return (Iteration(float(len(log))),)
 
             return run
 
-        rounds = sampling.interleave([contender("a"), contender("b")], ["fp32", "fp32"], RULE)
-        assert log[:8] == ["a", "b", "b", "a", "b", "a", "a", "b"]
-        assert [len(chunks) for chunks in rounds.chunks] == [6, 6]
-        assert rounds.failures == {}
+        rounds = [sampling.take_turns([contender("a"), contender("b")], number, RULE) for number in range(2)]
+        assert log == ["a", "b", "b", "a", "b", "a", "a", "b"]
+        assert rounds[0] == {0: (Iteration(1.0), Iteration(4.0)), 1: (Iteration(2.0), Iteration(3.0))}
 
-    @pytest.mark.parametrize(
-        ("seconds", "rounds"),
-        [(0.001, 6), (0.1, 20), (0.25, 12), (1.0, 6), (60.0, 6)],
-    )
-    def test_enough_is_so_many_iterations_or_seconds_and_rounds(self, seconds: float, rounds: int) -> None:
-        found = sampling.interleave([steady(seconds)], [""], RULE)
-        assert len(found.chunks[0]) == rounds
+    @pytest.mark.parametrize("turn", [1, 2])
+    def test_one_that_raises_is_left_out_and_the_others_go_on(self, turn: int) -> None:
+        turns = itertools.count(1)
 
-    def test_an_uncertain_ratio_gets_more_rounds_until_it_is_known(self) -> None:
-        noisy = iter([1.0, 2.0, 1.5, 3.0, 1.0, 2.5])
+        def fails(_budget: float) -> Chunk:
+            if next(turns) == turn:
+                raise RuntimeError("out of memory")
+            return (Iteration(1.0),)
 
-        def restless(_budget: float) -> Chunk:
-            return (Iteration(next(noisy, 1.0)),)
-
-        found = sampling.interleave([steady(1.0), restless], ["fp32", "fp32"], RULE)
-        assert 6 < len(found.chunks[0]) < RULE.max_rounds
-        assert sampling.is_known(sampling.paired_ratio(found.chunks[1], found.chunks[0]), RULE)
-
-    def test_a_ratio_that_stays_uncertain_ends_at_a_bound(self) -> None:
-        def restless() -> Contender:
-            durations = itertools.cycle([1.0, 2.0, 4.0])
-            return lambda _: (Iteration(next(durations)),)
-
-        by_rounds = sampling.interleave([steady(1.0), restless()], ["", ""], RULE)
-        assert len(by_rounds.chunks[0]) == RULE.max_rounds
-        by_time = sampling.interleave([steady(1.0), restless()], ["", ""], SamplingRule(max_seconds=20.0))
-        assert len(by_time.chunks[0]) < 20
-
-    def test_contenders_of_other_groups_are_not_compared(self) -> None:
-        durations = itertools.cycle([1.0, 2.0, 4.0])
-        found = sampling.interleave(
-            [steady(1.0), lambda _: (Iteration(next(durations)),)], ["fp32", "bf16"], RULE
-        )  # fmt: skip
-        assert len(found.chunks[0]) == RULE.min_rounds
-
-    def test_disturbed_iterations_make_for_more_rounds(self) -> None:
-        numbers = itertools.count()
-
-        def disturbed_at_first(_budget: float) -> Chunk:
-            return (Iteration(1.0, 0.5 if next(numbers) < 10 else 0.0),)
-
-        found = sampling.interleave([disturbed_at_first], [""], RULE)
-        assert len(found.chunks[0]) == 10 + sampling.FEW
-        for_ever = sampling.interleave([steady(1.0, 0.5)], [""], RULE)
-        assert len(for_ever.chunks[0]) == RULE.max_rounds
-
-    def test_one_that_raises_is_left_out_and_the_others_go_on(self) -> None:
-        error = RuntimeError("out of memory")
-
-        def fails_in_its_third_turn() -> Contender:
-            turns = itertools.count(1)
-
-            def run(_budget: float) -> Chunk:
-                if next(turns) == 3:
-                    raise error
-                return (Iteration(1.0),)
-
-            return run
-
-        rounds = sampling.interleave([fails_in_its_third_turn(), steady(1.0), steady(2.0)], ["", "", ""], RULE)
-        assert rounds.failures == {0: error}
-        assert [len(chunks) for chunks in rounds.chunks] == [2, 6, 6]
+        chunks = sampling.take_turns([fails, once(lambda: Iteration(1.0)), once(lambda: Iteration(2.0))], 0, RULE)
+        assert chunks == {1: (Iteration(1.0),) * 2, 2: (Iteration(2.0),) * 2}
 
     def test_nothing_is_left_when_all_have_failed(self) -> None:
         def exits(_budget: float) -> Chunk:
             raise SystemExit(1)
 
-        assert set(sampling.interleave([exits, exits], ["", ""], RULE).failures) == {0, 1}
-
-    def test_nobody_is_a_block_too(self) -> None:
-        assert sampling.interleave([], [], RULE).chunks == ()
+        assert sampling.take_turns([exits, exits], 3, RULE) == {}
+        assert sampling.take_turns([], 3, RULE) == {}
 
     def test_an_interrupt_is_nobodys_failure(self) -> None:
         def interrupted(_budget: float) -> Chunk:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            sampling.interleave([interrupted, steady(1.0)], ["", ""], RULE)
+            sampling.take_turns([interrupted, steady(1.0)], 0, RULE)
 
-    def test_rounds_are_told(self) -> None:
-        told: list[int] = []
-        sampling.interleave([steady(1.0)], [""], RULE, told.append)
-        assert told == [1, 2, 3, 4, 5, 6]
+
+class TestEnough:
+    @pytest.mark.parametrize(
+        ("seconds", "rounds"),
+        # Two turns of 0.1 s a round; of a turn of more than three iterations the first doesn't count.
+        [(0.001, 6), (0.1, 10), (0.25, 6), (1.0, 6), (60.0, 6)],
+    )
+    def test_it_is_so_many_iterations_or_seconds_and_rounds(self, seconds: float, rounds: int) -> None:
+        assert len(held([steady(seconds)], [""])[0]) == rounds
+
+    def test_nothing_is_never_enough(self) -> None:
+        assert not sampling.is_enough([[], []], ["", ""], SamplingRule(min_iterations=0, min_seconds=0.0))
+
+    def test_processes_that_differ_make_for_more_of_them_until_the_ratio_is_known(self) -> None:
+        """Iterations agree within a process and not from one to the next."""
+        processes = iter([1.0, 2.0, 1.5, 3.0, 1.0, 2.5])
+        rounds: list[list[Chunk]] = [[], []]
+        while not sampling.is_enough(rounds, ["fp32", "fp32"], RULE):
+            rounds[0].append((Iteration(1.0),) * 20)
+            rounds[1].append((Iteration(next(processes, 1.0)),) * 20)
+        assert 6 < len(rounds[0]) < RULE.max_rounds
+        assert sampling.is_known(sampling.paired_ratio(rounds[1], rounds[0]), RULE)
+
+    def test_a_ratio_that_stays_uncertain_ends_at_a_bound(self) -> None:
+        def restless() -> Contender:
+            durations = itertools.cycle([1.0, 1.0, 2.0, 2.0, 4.0, 4.0])
+            return once(lambda: Iteration(next(durations)))
+
+        assert len(held([steady(1.0), restless()], ["", ""])[0]) == RULE.max_rounds
+        by_time = held([steady(1.0), restless()], ["", ""], SamplingRule(max_seconds=30.0))
+        assert 6 < len(by_time[0]) < 20
+
+    def test_contenders_of_other_groups_are_not_compared(self) -> None:
+        durations = itertools.cycle([1.0, 1.0, 2.0, 2.0, 4.0, 4.0])
+        found = held([steady(1.0), once(lambda: Iteration(next(durations)))], ["fp32", "bf16"])
+        assert len(found[0]) == RULE.min_rounds
+
+    def test_disturbed_iterations_make_for_more_rounds(self) -> None:
+        numbers = itertools.count()
+
+        def disturbed_at_first() -> Iteration:
+            return Iteration(1.0, 0.5 if next(numbers) < 20 else 0.0)
+
+        assert len(held([once(disturbed_at_first)], [""])[0]) == 10 + sampling.FEW // 2
+        assert len(held([steady(1.0, 0.5)], [""])[0]) == RULE.max_rounds
 
 
 class TestFigures:
@@ -215,7 +240,7 @@ class TestFigures:
         values = 1e3 * np.concatenate(chunks)
         assert (found.p50_ms, found.p90_ms, found.p99_ms) == pytest.approx(tuple(np.percentile(values, [50, 90, 99])))
         assert found.iterations == len(values)
-        assert found.set_aside == 0
+        assert (found.set_aside, found.processes) == (0, len(chunks))
         assert found.seconds == pytest.approx(values.sum() / 1e3)
         assert found.round_medians_ms == pytest.approx([1e3 * statistics.median(chunk) for chunk in chunks])
         expected = values.std(ddof=1) / values.mean() if len(values) > 1 else 0.0
@@ -253,7 +278,7 @@ class TestRatio:
 
     def test_it_is_that_of_the_speeds(self) -> None:
         found = sampling.paired_ratio(rounds_of([1.0, 9.0, 1.0]), rounds_of([2.0]))
-        assert found.median == 2.0
+        assert (found.median, found.rounds) == (2.0, 1)
         assert found.low is None
         assert found.uncertainty == float("inf")
 
@@ -269,10 +294,14 @@ class TestRatio:
         assert (found.rounds, found.is_disturbed, found.uncertainty) == (9, True, 0.0)
         assert not sampling.is_known(found, RULE)
 
+    def test_how_fast_a_process_is_does_not_matter(self) -> None:
+        """Each process has a speed of its own, which both contenders share."""
+        speeds = [1.0, 1.1, 0.9, 1.05, 0.95, 1.2]
+        found = sampling.paired_ratio(rounds_of(*([one] for one in speeds)), rounds_of(*([3 * one] for one in speeds)))
+        assert (found.median, found.low, found.high) == pytest.approx((3.0, 3.0, 3.0))
+
     def test_the_reference_is_the_first_of_its_group(self) -> None:
-        groups = ["fp32", "fp32", "bf16", "bf16", "fp32"]
-        assert sampling.references(groups, [0, 1, 2, 3, 4]) == {0: 0, 1: 0, 2: 2, 3: 2, 4: 0}
-        assert sampling.references(groups, [1, 3, 4]) == {1: 1, 3: 3, 4: 1}
+        assert sampling.references(["fp32", "fp32", "bf16", "bf16", "fp32"]) == [0, 0, 2, 2, 0]
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def made_up_plan(*labels: str, calibrated: tuple[str, ...] = (), precisions: tup
 
 def figures_of(p50_ms: float, cv: float = 0.01) -> Figures:
     return Figures(iterations=100, set_aside=2, seconds=0.1 * p50_ms, p50_ms=p50_ms, p90_ms=1.1 * p50_ms,
-                   p99_ms=1.2 * p50_ms, cv=cv, round_medians_ms=(p50_ms,) * 6)  # fmt: skip
+                   p99_ms=1.2 * p50_ms, cv=cv, processes=6, round_medians_ms=(p50_ms,) * 6)  # fmt: skip
 
 
 def ratio_of(median: float, spread: float = 0.005, *, is_disturbed: bool = False) -> Ratio:
@@ -149,6 +149,8 @@ def ratio_of(median: float, spread: float = 0.005, *, is_disturbed: bool = False
 
 
 WARM = WarmUp(first_call_s=0.5, iterations=12, seconds=1.0, is_stable=True)
+
+PEAK = MachinePeak(gflop_per_s={"fp32": 900.0}, copy_gb_per_s=11.0)
 
 ENVIRONMENT = Environment(
     machine=None, device="cpu", cpu="Some CPU", cores=4, threads=3, memory_bytes=8 * 2**30, accelerator=None,

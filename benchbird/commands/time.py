@@ -96,7 +96,7 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
               help="Also load this plugin file. Can be repeated.")  # fmt: skip
 @click.option("--min-seconds", type=click.FloatRange(0, 3600), default=3.0, show_default=True, metavar="S",
               help="Measure a row for so long, or for 100 iterations if they take less.")  # fmt: skip
-@click.option("--max-seconds", type=click.FloatRange(0, 3600), default=20.0, show_default=True, metavar="S",
+@click.option("--max-seconds", type=click.FloatRange(0, 3600), default=12.0, show_default=True, metavar="S",
               help="Go on for so long a row while a ratio isn't known to 1 %.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N",
               help="Threads to compute with on a CPU; 1 takes waiting for other processes out.  "
@@ -109,9 +109,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     """Time training and inference of a benchmark's segmenters, or of segmenters by name.
 
     A segmenter's options follow its name: `unet:encoder=resnet18,pretrained=none`. No data are read:
-    images are noise. All rows of one batch size take turns in at least six rounds, so that their ratios
-    hold on a noisy machine; a ratio is to the first segmenter. Leave the machine alone meanwhile. Exit
-    code 1 if any row couldn't be timed.
+    images are noise. All rows of one batch size take turns in at least six processes, one after the other,
+    so that their ratios hold on a noisy machine and in another process; a ratio is to the first segmenter.
+    Leave the machine alone meanwhile. Exit code 1 if any row couldn't be timed.
     """  # fmt: skip
     ctx.exit(time(Settings(**options)))
 
@@ -230,10 +230,11 @@ class Progress:
     def __init__(self, plan: TimingPlan) -> None:
         from tqdm import tqdm
 
-        self._blocks = {(block.work, block.batch_size): number for number, block in enumerate(plan.blocks, 1)}
+        self._blocks = len(plan.blocks)
+        self._process = 0
         self._bar: tqdm[Any] | None = None
         if sys.stderr.isatty():
-            self._bar = tqdm(total=len(plan.blocks), unit="block", file=sys.stderr, leave=False)
+            self._bar = tqdm(total=self._blocks, unit="block", file=sys.stderr, leave=False)
         self._memory = False
 
     def observe(self, event: Mapping[str, Any]) -> None:
@@ -247,13 +248,13 @@ class Progress:
             self._memory = True
         elif kind in ("failed", "unusable"):
             self._line(f"warning    {event.get('row', event.get('label'))}: {event['reason']}")
-        elif kind == "block_started":
+        elif kind == "process_started":
+            self._process = event["number"]
+            line = f"time       process {self._process}: {event['blocks']} of {self._blocks} blocks"
+            self._show(line, f"process {self._process}")
+        elif kind == "block_started" and self._bar is not None:
             block = event["block"]
-            place = f"[{self._blocks[block.work, block.batch_size]}/{len(self._blocks)}]"
-            self._show(f"time       {place} {block.work}, batch {block.batch_size}", f"{block.work} {block.batch_size}")
-        elif kind == "round" and self._bar is not None:
-            block = event["block"]
-            self._bar.set_description_str(f"{block.work} batch {block.batch_size}, round {event['number']}")
+            self._bar.set_description_str(f"process {self._process}, {block.work} batch {block.batch_size}")
         elif kind == "block_ended" and self._bar is not None:
             self._bar.update()
         elif kind == "largest":

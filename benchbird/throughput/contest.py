@@ -1,13 +1,14 @@
-"""What happens in the child processes of a timing: a look at a segmenter, a row's memory, the contest itself.
+"""What happens in the child processes of a timing: a look at a segmenter, a row's memory, a round of the contest.
 
-In the contest all rows of a block take turns in one process, so that a machine's noise meets all alike. A
-row that fails is reported and left out. Starting these processes is `throughput/session.py`'s.
+In a round all rows of a block take turns in one process, so that a machine's noise meets all alike. A row that
+fails is reported and left out. Starting these processes, and saying when it is enough, is `throughput/session.py`'s.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ from benchbird.peak_memory import MemoryGauge
 from benchbird.precisions import Precision
 from benchbird.protocol import Protocol
 from benchbird.reasons import describe_error, status_of
-from benchbird.sampling import Chunk, Contender, Iteration, WarmUp
+from benchbird.sampling import Chunk, Contender, Iteration, SamplingRule, WarmUp
 from benchbird.stopwatch import Stopwatch, stopwatch
 from benchbird.throughput.machine_peak import measure_peak
 from benchbird.throughput.plan import Block, RowKey, TimingPlan
@@ -41,6 +42,9 @@ MEMORY_STEPS = 2
 """From the second step on the optimiser's state is there while gradients are."""
 
 LARGEST_BATCH = 2**16
+
+PLACES, PLACE_BYTES = 2**16, 64
+"""A row's memory is moved by fewer than so many cache lines of so many bytes: 4 MiB, two huge pages."""
 
 CROWDED_CORES, CROWDED_SHARE = 0.25, 0.05
 """What others may use of the processor during a turn: so much of one core, or such a share of all cores."""
@@ -67,11 +71,33 @@ class MemoryRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContestRequest:
-    """What is to be timed, picklable: the blocks that are left, without the rows that are known to fail."""
+class RoundRequest:
+    """What is to be timed in one process, picklable.
+
+    Attributes:
+        plan: of the timing.
+        blocks: that aren't known well enough, without the rows that are known to fail.
+        number: of the process, from 0; decides who begins, and whether to warm up for long.
+    """
 
     plan: TimingPlan
     blocks: tuple[Block, ...]
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turns:
+    """What one row did in one process, picklable.
+
+    Attributes:
+        chunk: its iterations, of both turns.
+        warm_up: before them.
+        memory_bytes: that this took; None where it couldn't be told.
+    """
+
+    chunk: Chunk
+    warm_up: WarmUp
+    memory_bytes: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,22 +144,24 @@ def measure_memory(request: MemoryRequest, report: Report) -> None:
         report({"event": "failed", "row": row, **_reason(error)})
 
 
-def run_contest(request: ContestRequest, report: Report) -> None:
-    """Time every block, report each row as it is known, and the machine's peak before and after."""
-    plan, device = request.plan, request.plan.torch_device
-    watch = stopwatch(device)
+def report_peak(plan: TimingPlan, report: Report) -> None:
+    """Report the machine's peak."""
+    device = plan.torch_device
+    peak = measure_peak(plan.protocol, plan.precisions, device, stopwatch(device), plan.threads)
+    report({"event": "peak", "peak": peak})
+
+
+def run_round(request: RoundRequest, report: Report) -> None:
+    """Let the rows of every block take their turns, and report each block's as they are over."""
+    plan = request.plan
     # As torch is before any plugin is loaded: what a segmenter changes later can be told from it.
     pristine = {one: backend.apply_protocol(plan.protocol_in(one), plan.threads) for one in plan.precisions}
-    contest = _Contest(plan=plan, device=device, watch=watch, pristine=pristine, report=report)
-
-    def report_peak() -> None:
-        peak = measure_peak(plan.protocol, plan.precisions, device, watch, plan.threads)
-        report({"event": "peak", "peak": peak})
-
-    report_peak()
+    contest = _Round(
+        plan=plan, number=request.number, rule=plan.rule.in_process(request.number), device=plan.torch_device,
+        watch=stopwatch(plan.torch_device), pristine=pristine, report=report,
+    )  # fmt: skip
     for block in request.blocks:
         contest.run(block)
-    report_peak()
 
 
 def search_largest(request: LargestRequest, report: Report) -> None:
@@ -175,68 +203,61 @@ def search_largest(request: LargestRequest, report: Report) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Contestant:
-    """A row under way: its step, how it was warmed up, and the memory that this took."""
+    """A row under way: its step, how it was warmed up, the memory that this took, and what lies before that."""
 
     row: RowKey
     step: Step
     warm_up: WarmUp
     memory_bytes: int | None
+    place: torch.Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Contest:
+class _Round:
     """What all blocks share."""
 
     plan: TimingPlan
+    number: int
+    rule: SamplingRule
     device: torch.device
     watch: Stopwatch
     pristine: Mapping[Precision, dict[str, object]]
     report: Report
 
     def run(self, block: Block) -> None:
-        """Time the rows of one block in turn."""
+        """Let the rows of one block take their turns."""
         free_memory(self.device)
         forget_graphs(self.plan.protocol)
         self.report({"event": "block_started", "block": block})
         meter = LoadMeter()
-        contestants = [one for row in block.rows if (one := self._enter(row)) is not None]
-        rounds = sampling.interleave(
-            [self._contender(one) for one in contestants],
-            [one.row.precision for one in contestants],
-            self.plan.rule,
-            lambda number: self.report({"event": "round", "block": block, "number": number}),
-        )
-        alive = [index for index in range(len(contestants)) if index not in rounds.failures]
-        first = sampling.references([one.row.precision for one in contestants], alive)
-        for index in alive:
-            one, own = contestants[index], rounds.chunks[index]
-            is_reference = first[index] == index
-            self.report({
-                "event": "row",
-                "row": one.row,
-                "warm_up": one.warm_up,
-                "figures": sampling.figures(own),
-                "reference": contestants[first[index]].row.label,
-                "ratio": None if is_reference else sampling.paired_ratio(own, rounds.chunks[first[index]]),
-                "memory_bytes": one.memory_bytes,
-            })  # fmt: skip
-        self.report({"event": "block_ended", "block": block, "others_cores": meter.others_cores()})
+        # In turn too: who is built first gets another kind of memory than who comes after.
+        order = sampling.in_turn(range(len(block.rows)), self.number)
+        entered = {index: one for index in order if (one := self._enter(block.rows[index])) is not None}
+        contestants = [entered[index] for index in sorted(entered)]
+        chunks = sampling.take_turns([self._contender(one) for one in contestants], self.number, self.rule)
+        turns = {
+            one.row: Turns(chunk=chunks[index], warm_up=one.warm_up, memory_bytes=one.memory_bytes)
+            for index, one in enumerate(contestants)
+            if index in chunks
+        }
+        self.report({"event": "round", "block": block, "turns": turns, "others_cores": meter.others_cores()})
 
     def _enter(self, row: RowKey) -> _Contestant | None:
         """Build and warm up one row; None if it fails."""
         self.report({"event": "turn", "row": row})
         try:
             protocol = self._protocol(row)
+            place = move_memory()
             gauge = MemoryGauge(self.device)
             model = _build(self.plan, row.label, self.device)
             step = make_step(row.work, model, row.batch_size, protocol, self.device)
-            warm_up = sampling.warm_up(lambda: self.watch(step), self.plan.rule)
+            warm_up = sampling.warm_up(lambda: self.watch(step), self.rule)
             backend.check_flags(self.pristine[row.precision])
         except (Exception, SystemExit) as error:
             self._fail(row, error)
             return None
         memory = gauge.taken_bytes() if self.device.type == "cuda" else None
-        return _Contestant(row=row, step=step, warm_up=warm_up, memory_bytes=memory)
+        return _Contestant(row=row, step=step, warm_up=warm_up, memory_bytes=memory, place=place)
 
     def _contender(self, contestant: _Contestant) -> Contender:
         def contender(seconds: float) -> Chunk:
@@ -294,6 +315,15 @@ def is_crowded(others_cores: float | None) -> bool:
 def crowded(chunk: Chunk) -> Chunk:
     """The same iterations, marked as done while others computed."""
     return tuple(one._replace(is_crowded=True) for one in chunk)
+
+
+def move_memory() -> torch.Tensor:
+    """Take a piece of memory of random size, for as long as the result lives, so that what follows lies elsewhere.
+
+    Children of one fork server get the same addresses, so that without it no number of them would show what
+    another invocation, with other addresses, gets.
+    """
+    return torch.empty(PLACE_BYTES * secrets.randbelow(PLACES), dtype=torch.uint8)
 
 
 def free_memory(device: torch.device) -> None:

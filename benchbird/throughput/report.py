@@ -143,7 +143,7 @@ class TimingReport:
         failures: the others, with their reasons.
         largest: on devices that report a lack of memory.
         peaks: as measured, before and after.
-        others_cores: most of the processor that others used during a block, in cores; None if unknown.
+        others_cores: that others used during a block, mean over its processes, of the worst block; None if unknown.
         warnings: sentences, the one that matters most first.
     """
 
@@ -241,7 +241,7 @@ def _warnings(rows: Sequence[TimedRow], others_cores: float | None, plan: Timing
         known = f", that of {worst.key} to ± {100 * share:.1f} %" if share < math.inf else ""
         sentences.append(
             f"{len(unsure)} of {len(compared)} ratios are known less well than to ± "
-            f"{100 * plan.rule.ratio_tolerance:g} %{known}: --max-seconds gives them more rounds"
+            f"{100 * plan.rule.ratio_tolerance:g} %{known}: --max-seconds gives them more processes"
         )
     restless = [row for row in rows if not row.warm_up.is_stable]
     if restless:

@@ -34,11 +34,13 @@ TITLES: dict[Work, str] = {
 NOTES = (
     "images/s: batch / p50. p50, p90, p99: percentiles of one iteration in ms, the device idle before and after it. "
     "CV: standard deviation / mean of the iterations; ! above 5 %.",
-    "ratio: how many times as fast as the first segmenter of the same precision and batch, in rounds in which all take "
-    "turns; median of the rounds, least and most. Quote it before images/s: noise meets all alike. On a CPU, "
-    "iterations that others disturbed are set aside where enough are left; with one thread the waiting is.",
+    "ratio: how many times as fast as the first segmenter of the same precision and batch, in processes in each of "
+    "which all are built anew and take turns; median of the processes, least and most. Quote it before images/s: noise "
+    "meets all alike. On a CPU, iterations that others disturbed are set aside where enough are left; with one thread "
+    "the waiting is.",
     "GFLOP: 10⁹ FLOP (2 × multiply-adds) of one image, in training forward and backward. of peak: share of the peak "
-    "above in the row's precision. first: seconds of the first call, compilation included, which counts nowhere else.",
+    "above in the row's precision. first: seconds of the first call in the first process, compilation included, which "
+    "counts nowhere else.",
 )
 
 MEMORY_NOTES = {
@@ -137,6 +139,10 @@ def _facts(report: TimingReport, bf16: str) -> list[str]:
         products = ", ".join(f"{name} {_number(value)} GFLOP/s" for name, value in peak.gflop_per_s.items())
         copy = f"copy {_number(peak.copy_gb_per_s)} GB/s"
         lines.append(escape(f"Peak measured here: {products} (matrix product), {copy} (read and written)."))
+    if report.rows:
+        processes = [row.figures.processes for row in report.rows]
+        least, most = min(processes), max(processes)
+        lines.append(f"Processes of each row: {least}{'' if least == most else f' to {most}'}.")
     return lines
 
 

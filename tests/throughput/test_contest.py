@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+import itertools
+import pickle
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from benchbird import sampling
 from benchbird.protocol import Protocol
+from benchbird.sampling import Chunk, Contender, SamplingRule, WarmUp
 from benchbird.throughput import contest, machine_peak
 from benchbird.throughput.contest import (
-    ContestRequest,
     FlagsAreLost,
     LargestRequest,
     MemoryRequest,
+    RoundRequest,
     SegmenterRequest,
     inspect_segmenter,
     measure_memory,
-    run_contest,
+    report_peak,
+    run_round,
     search_largest,
 )
 from benchbird.throughput.plan import RowKey, TimingPlan
-from tests.throughput_factory import QUICK, plan_of, write_plugin
+from tests.throughput_factory import plan_of, write_plugin
 
 Events = list[Mapping[str, Any]]
 
@@ -45,31 +50,48 @@ def plugin(tmp_path: Path) -> Path:
     return write_plugin(tmp_path)
 
 
-def held(plan: TimingPlan) -> Events:
+def held(plan: TimingPlan, number: int = 0) -> Events:
+    """What one process reports."""
     events: Events = []
-    run_contest(ContestRequest(plan=plan, blocks=plan.blocks), events.append)
+    run_round(RoundRequest(plan=plan, blocks=plan.blocks, number=number), events.append)
     return events
+
+
+def turns_of(events: Events) -> list[str]:
+    return [event["row"].label for event in of_kind(events, "turn")]
 
 
 def of_kind(events: Events, kind: str) -> Events:
     return [event for event in events if event["event"] == kind]
 
 
-def test_every_row_is_reported_with_its_ratio_to_the_first(plugin: Path) -> None:
+def test_every_row_of_every_block_is_reported(plugin: Path) -> None:
     plan = plan_of("plain", "calibrated", plugin=plugin, precisions=("fp32", "bf16"), batch_sizes=(1, 2))
     events = held(plan)
-    rows = of_kind(events, "row")
-    assert [event["row"] for event in rows] == list(plan.rows)
-    assert len(rows) == 2 * 2 + 2 * 4
-    for event in rows:
-        assert event["reference"] == "plain"
-        assert (event["ratio"] is None) is (event["row"].label == "plain")
-        assert event["figures"].iterations >= 2
-        assert event["memory_bytes"] is None
-    assert [event["event"] for event in events if event["event"] in ("peak", "block_started", "block_ended")] == [
-        "peak", *["block_started", "block_ended"] * 4, "peak",
-    ]  # fmt: skip
-    assert set(of_kind(events, "peak")[0]["peak"].gflop_per_s) == {"fp32", "bf16"}
+    rounds = of_kind(events, "round")
+    assert [event["block"] for event in rounds] == list(plan.blocks)
+    assert [row for event in rounds for row in event["turns"]] == list(plan.rows)
+    assert len(plan.rows) == 2 * 2 + 2 * 4
+    for event in rounds:
+        for turns in event["turns"].values():
+            assert len(turns.chunk) == 2
+            assert all(iteration.seconds > 0 for iteration in turns.chunk)
+            assert (turns.warm_up.iterations, turns.memory_bytes) == (2, None)
+    assert [event["event"] for event in events if event["event"] in ("block_started", "round")] == [
+        "block_started", "round",
+    ] * 4  # fmt: skip
+
+
+def test_what_is_reported_can_be_sent(plugin: Path) -> None:
+    (event,) = of_kind(held(plan_of("plain", plugin=plugin, works=("inference",))), "round")
+    assert pickle.loads(pickle.dumps(event)) == event
+
+
+def test_the_peak_of_each_precision_is_reported(plugin: Path) -> None:
+    events: Events = []
+    report_peak(plan_of("plain", plugin=plugin, precisions=("fp32", "bf16")), events.append)
+    assert [event["event"] for event in events] == ["peak"]
+    assert set(events[0]["peak"].gflop_per_s) == {"fp32", "bf16"}
 
 
 @pytest.mark.parametrize(
@@ -91,26 +113,76 @@ def test_a_row_that_fails_is_reported_and_the_others_go_on(
     (failed,) = of_kind(events, "failed")
     assert (failed["row"].label, failed["status"]) == (name, status)
     assert words in failed["reason"]
-    (row,) = of_kind(events, "row")
-    assert (row["row"].label, row["reference"], row["ratio"]) == ("plain", "plain", None)
-    assert of_kind(events, "block_ended")
+    (event,) = of_kind(events, "round")
+    assert [row.label for row in event["turns"]] == ["plain"]
+
+
+def test_a_block_of_which_nothing_is_left_is_reported_too(plugin: Path) -> None:
+    (event,) = of_kind(held(plan_of("refuses", plugin=plugin, works=("inference",))), "round")
+    assert event["turns"] == {}
 
 
 def test_settings_that_cannot_be_set_back_end_the_process(plugin: Path) -> None:
     plan = plan_of("plain", "stubborn", plugin=plugin, works=("inference",))
     events: Events = []
     with pytest.raises(FlagsAreLost):
-        run_contest(ContestRequest(plan=plan, blocks=plan.blocks), events.append)
+        run_round(RoundRequest(plan=plan, blocks=plan.blocks, number=0), events.append)
     (failed,) = of_kind(events, "failed")
     assert (failed["row"].label, failed["status"]) == ("stubborn", "protocol_violation")
-    assert not of_kind(events, "row")
+    assert not of_kind(events, "round")
 
 
 def test_it_is_said_whose_turn_it_is(plugin: Path) -> None:
+    """First who is built and warmed up, then two turns each."""
     plan = plan_of("plain", "calibrated", plugin=plugin, works=("inference",))
-    turns = [event["row"].label for event in of_kind(held(plan), "turn")]
-    assert turns[:2] == ["plain", "calibrated"]
-    assert turns[2:6] == ["plain", "calibrated", "calibrated", "plain"]
+    forwards = ["plain", "calibrated"]
+    backwards = forwards[::-1]
+    assert turns_of(held(plan, 0)) == [*forwards, *forwards, *backwards]
+    assert turns_of(held(plan, 1)) == [*backwards, *backwards, *forwards]
+
+
+@pytest.mark.parametrize(("number", "expected"), [(0, (0.0, 10.0)), (1, (0.0, 1.0)), (7, (0.0, 1.0))])
+def test_only_the_first_process_warms_up_for_long(
+    plugin: Path, number: int, expected: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds: list[tuple[float, float]] = []
+    warm_up = sampling.warm_up
+
+    def noted(iterate: Callable[[], float], rule: SamplingRule) -> WarmUp:
+        bounds.append((rule.warm_up_min_seconds, rule.warm_up_max_seconds))
+        return warm_up(iterate, rule)
+
+    monkeypatch.setattr(sampling, "warm_up", noted)
+    held(plan_of("plain", plugin=plugin, works=("inference",)), number)
+    assert bounds == [expected]
+
+
+def test_each_row_gets_memory_elsewhere_and_keeps_what_lies_before_it(
+    plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+
+    def move_memory() -> torch.Tensor:
+        place = torch.empty(1)
+        places.append(weakref.ref(place))
+        return place
+
+    def take_turns(contenders: Sequence[Contender], *_: object) -> dict[int, Chunk]:
+        alive.append(sum(place() is not None for place in places))
+        return {}
+
+    monkeypatch.setattr(contest, "move_memory", move_memory)
+    monkeypatch.setattr(sampling, "take_turns", take_turns)
+    held(plan_of("plain", "refuses", "calibrated", plugin=plugin, works=("inference",)))
+    assert (len(places), alive) == (3, [2])
+
+
+def test_memory_lies_elsewhere_each_time() -> None:
+    sizes = {contest.move_memory().nbytes for _ in range(20)}
+    assert len(sizes) > 10
+    assert max(sizes) < 2**22
+    assert all(size % 64 == 0 for size in sizes)
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(1, (0.75, 0.0)), (2, (1.0, 0.25))])
@@ -227,25 +299,21 @@ def test_a_turn_is_crowded_by_what_others_use_of_the_processor(
 
 
 @pytest.mark.parametrize(("others", "set_aside"), [(0.0, False), (1.5, True)])
-def test_crowded_turns_are_set_aside(
+def test_crowded_turns_are_marked(
     plugin: Path, others: float, set_aside: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of ten turns each the first four are crowded."""
-    turns: dict[str, int] = {}
+    """Of the two turns each the first is crowded."""
+    turns = itertools.count()
 
     class Meter:
-        def __init__(self, **_: object) -> None:
-            pass
+        def __init__(self, **options: object) -> None:
+            self._is_of_a_turn = bool(options)
 
         def others_cores(self) -> float:
-            turns["all"] = turns.get("all", 0) + 1
-            return others if turns["all"] <= 8 else 0.0
+            return others if self._is_of_a_turn and next(turns) < 2 else 0.0
 
     monkeypatch.setattr(contest, "LoadMeter", Meter)
     monkeypatch.setattr(contest, "waited_seconds", lambda: 0.0)
-    rule = replace(QUICK, min_rounds=10, max_rounds=10)
-    events = held(plan_of("plain", "calibrated", plugin=plugin, works=("inference",), rule=rule))
-    for event in of_kind(events, "row"):
-        assert event["figures"].set_aside == (4 if set_aside else 0)
-        if event["ratio"] is not None:
-            assert (event["ratio"].rounds, event["ratio"].is_disturbed) == (6 if set_aside else 10, False)
+    (event,) = of_kind(held(plan_of("plain", "calibrated", plugin=plugin, works=("inference",))), "round")
+    for row_turns in event["turns"].values():
+        assert [one.is_disturbed for one in row_turns.chunk] == [set_aside, False]

@@ -48,7 +48,15 @@ def test_the_title_names_machine_software_and_peak_and_no_date() -> None:
     assert f"**bench, profile cpu**: timed at 32×32, protocol fp32 {PLAN.protocol.digest}." in title
     assert "Machine: Some CPU, 4 cores, 8 GiB; cpu, torch 9.9.9, threads 3; bf16 by emulation only." in title
     assert "fp32 1000 GFLOP/s (matrix product), copy 11.0 GB/s" in title
+    assert "Processes of each row: 6." in title
     assert not re.search(r"20\d\d", title)
+
+
+def test_rows_that_took_more_processes_are_told() -> None:
+    found = findings_of(PLAN)
+    figures, warm, reference, ratio = found.timed[PLAN.rows[0]]
+    found.timed[PLAN.rows[0]] = (replace(figures, processes=11), warm, reference, ratio)
+    assert "Processes of each row: 6 to 11." in text_of(found)
 
 
 def test_restless_rows_are_marked() -> None:
@@ -115,7 +123,7 @@ def test_the_document_has_everything_and_is_json() -> None:
     assert len(document["rows"]) == len(PLAN.rows)
     row = document["rows"][1]
     assert (row["label"], row["work"], row["batch_size"], row["reference"]) == ("second", "training", 1, "first")
-    assert row["round_medians_ms"] == [5.0] * 6
+    assert (row["processes"], row["round_medians_ms"]) == (6, [5.0] * 6)
     assert row["ratio"]["median"] == 2.0
     assert row["warm_up"]["first_call_s"] == 0.5
     assert row["peak_share"] == pytest.approx(0.6)
