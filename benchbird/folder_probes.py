@@ -43,7 +43,7 @@ def probe_folder(folder: Path) -> FolderProbe:
         folder: it needn't be there, and isn't made: then what is above it is probed.
     """
     there = Path(os.path.abspath(folder))
-    while not there.exists() and there != there.parent:
+    while not os.path.exists(there) and there != there.parent:
         there = there.parent
     free_bytes = None
     with contextlib.suppress(OSError):

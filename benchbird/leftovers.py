@@ -225,7 +225,7 @@ def _halves(folder: Path) -> list[Path]:
 def _half_prepared(cache: Path, kept: dict[Path, str]) -> Iterator[Path]:
     """What is half-written in the cache and nobody's; why the rest is left goes into `kept`."""
     for folder in (cache, cache / "prepared"):
-        if folder != cache and folder.is_symlink():
+        if folder != cache and os.path.islink(folder):
             continue
         halves = _halves(folder)
         now = time_there(folder) if halves else 0.0
@@ -286,7 +286,7 @@ def newest_change(path: Path) -> float:
 
 def _remove(path: Path) -> str:
     """Remove a file or folder; the system's words where it refuses, empty where it is gone."""
-    removal: Callable[[Path], object] = shutil.rmtree if path.is_dir() and not path.is_symlink() else os.unlink
+    removal: Callable[[Path], object] = shutil.rmtree if os.path.isdir(path) and not os.path.islink(path) else os.unlink
     try:
         removal(path)
     except FileNotFoundError:

@@ -156,7 +156,7 @@ def folder_of(target: Path, results: Path) -> Path:
         ResultsError: there is none.
         ConfigError: the YAML can't be used.
     """
-    if target.is_dir():
+    if os.path.isdir(target):
         return target
     if target.suffix.lower() not in (".yaml", ".yml"):
         raise ResultsError(
@@ -166,7 +166,7 @@ def folder_of(target: Path, results: Path) -> Path:
     from benchbird.config.benchmark import load_benchmark
 
     folder = results / load_benchmark(target).name
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ResultsError(
             f"{folder}: no results of {target} there yet; `benchbird run {target}` makes them, "
             "--results DIR says where they lie"
@@ -282,8 +282,8 @@ def _state_of(trial: TrialFolder, record: TrialRecord | None, damage: str | None
             reason=plain_text(record.reason, 600),
             log=last_log_lines(trial),
         )
-    if damage is not None or RECORD_FILE in trial.others:
-        return replace(state, state="damaged", reason=damage or "found a link or special file, expected a plain file")
+    if damage is not None:
+        return replace(state, state="damaged", reason=damage)
     return _unended(trial, state)
 
 
@@ -307,7 +307,7 @@ def _unended(trial: TrialFolder, state: TrialState) -> TrialState:
         holder = read_holder(newest) if is_plain else None
         return replace(state, state=word, holder=holder, heartbeat_s=_age_s(newest) if is_plain else None)
     has_begun = status.get("status") in ("interrupted", "running") or CHECKPOINT_FOLDER in trial.folders
-    return replace(state, state="interrupted" if has_begun and status.get("status") != "reopened" else "waiting")
+    return replace(state, state="interrupted" if has_begun else "waiting")
 
 
 def claim_life(path: Path) -> Life | None:
@@ -322,7 +322,7 @@ def claim_life(path: Path) -> Life | None:
     if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_STATE_BYTES:
         return "unknown"
     life = life_of(path)
-    return None if life == "unknown" and not path.exists() else life
+    return None if life == "unknown" and not os.path.lexists(path) else life
 
 
 def _names(folder: Path, record: TrialRecord | None) -> tuple[str, str]:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -110,11 +112,22 @@ def test_a_record_that_is_not_sound_keeps_them(results: Path, cache: Path) -> No
     assert everything(results) == before
 
 
-def test_a_folder_that_is_not_a_checkpoint_s_stays_whole(results: Path, cache: Path) -> None:
+@pytest.mark.parametrize(
+    "strange",
+    [
+        lambda folder: (folder / "thesis.tex").write_text("all of it"),
+        lambda folder: (folder / "state-1.json").mkdir(),
+        lambda folder: (folder / "state-1.json").symlink_to("state-0.json"),
+    ],
+)
+def test_a_folder_that_is_not_a_checkpoint_s_stays_whole(
+    results: Path, cache: Path, strange: Callable[[Path], object]
+) -> None:
     folder = make_trial(results, "done")
-    (folder / "checkpoint" / "thesis.tex").write_text("all of it")
+    strange(folder / "checkpoint")
+    before = everything(folder / "checkpoint")
     assert set(names(clean(results, cache))) == {"status.json"}
-    assert len(everything(folder / "checkpoint")) == 4
+    assert everything(folder / "checkpoint") == before
 
 
 def test_a_dead_claim_goes_and_the_trial_can_be_run(results: Path, cache: Path) -> None:
@@ -200,22 +213,26 @@ def test_age_is_told_by_the_clock_of_the_file_system(
 def test_nothing_is_followed_out_of_the_folder(results: Path, cache: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    put_half(outside)
+    put_half(outside, age_s=2 * PREPARING_S)
     (outside / "state-0.json").write_text("mine")
-    folder = make_trial(results, "done")
-    for path in (folder / "checkpoint").iterdir():
-        path.unlink()
-    (folder / "checkpoint").rmdir()
-    (folder / "checkpoint").symlink_to(outside)
-    (folder / ".x.01234567.partial").symlink_to(outside)
-    (folder / "status.json").unlink()
-    (folder / "status.json").symlink_to(outside / "state-0.json")
+    # Beside each link something goes, so that each folder is looked at.
+    linked = make_trial(results, "done")
+    shutil.rmtree(linked / "checkpoint")
+    (linked / "checkpoint").symlink_to(outside)
+    (linked / ".x.01234567.partial").symlink_to(outside / "state-0.json")
+    os.utime(linked / ".x.01234567.partial", (0, 0), follow_symlinks=False)
+    put_half(linked)
+    other = make_trial(results, "done", 1)
+    (other / "status.json").unlink()
+    (other / "status.json").symlink_to(outside / "state-0.json")
     (results / "linked").symlink_to(outside)
     cache.mkdir()
     (cache / "prepared").symlink_to(outside)
     before = everything(tmp_path)
-    assert clean(results, cache).removed == ()
-    assert everything(tmp_path) == before
+    goes = {linked / "status.json", linked / HALF, other / "checkpoint"}
+    assert {one.path for one in clean(results, cache).removed} == goes
+    left = before - goes - {path for path in before if path.parent == other / "checkpoint"}
+    assert everything(tmp_path) == left
 
 
 def test_a_link_within_what_goes_is_not_followed(results: Path, cache: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchbird import trial
+from benchbird import claims, trial, trial_states
 from benchbird.claims import Holder, this_process
 from benchbird.errors import ResultsError
 from benchbird.records import SegmenterIdentity, Status
@@ -131,6 +131,17 @@ def test_a_claim_that_says_nothing_is_respected(results: Path, content: str) -> 
     write_claim(make_trial(results), content)
     state = only(results)
     assert (state.state, state.holder) == ("running elsewhere", None)
+
+
+def test_a_claim_that_is_released_at_this_moment_is_none(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_claim(make_trial(results), this_process())
+
+    def release(claim: Path) -> str:
+        claim.unlink()
+        return claims.life_of(claim)
+
+    monkeypatch.setattr(trial_states, "life_of", release)
+    assert claim_life(path) is None
 
 
 def test_a_claim_that_is_no_plain_file_is_never_opened(results: Path, tmp_path: Path) -> None:

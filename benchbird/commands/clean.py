@@ -14,6 +14,8 @@ from benchbird.errors import ResultsError
 if TYPE_CHECKING:
     from benchbird.leftovers import Cleaning
 
+PATH_WIDTH = 106
+
 
 @click.command(epilog="Example: benchbird clean results --dry-run")
 @click.argument("results", type=click.Path(path_type=Path))
@@ -40,7 +42,7 @@ def command(ctx: click.Context, results: Path, dry_run: bool, cache: Path | None
     from benchbird.cache_folder import cache_folder
     from benchbird.leftovers import clean
 
-    if not results.is_dir():
+    if not os.path.isdir(results):
         raise ResultsError(f"{results}: no such folder, expected a results root or a folder below one")
     done = clean(results, cache_folder(cache), rehearse=dry_run)
     for line in _lines(results, done, "would be removed" if dry_run else "removed"):
@@ -53,14 +55,15 @@ def command(ctx: click.Context, results: Path, dry_run: bool, cache: Path | None
 def _lines(results: Path, done: Cleaning, verb: str) -> Iterator[str]:
     from benchbird.leftovers import KINDS, total_bytes
 
-    titles = [KINDS[one.kind] for one in done.removed]
-    sizes = [_size(one.size_bytes) for one in done.removed]
-    kind_width = max((len(one.kind) for one in done.removed), default=0)
-    for one, title, size in zip(done.removed, titles, sizes, strict=True):
-        yield f"{size:>9}  {one.kind:<{kind_width}}  {_shown(one.path, results)}  ({title})"
+    for kind, why in KINDS.items():
+        found = [one for one in done.removed if one.kind == kind]
+        if found:
+            yield f"{kind}: {why}"
+            yield from (f"{_size(one.size_bytes):>10}  {_shown(one.path, results)}" for one in found)
+            yield ""
     if done.removed:
         number = len(done.removed)
-        yield f"{_size(total_bytes(done.removed)):>9}  in {number} leftover{'s' * (number != 1)} {verb}"
+        yield f"{number} leftover{'s' * (number != 1)} {verb}, {_size(total_bytes(done.removed))}"
     else:
         yield "nothing is left behind" if not (done.kept or done.failed) else f"nothing {verb}"
     yield from _kept(results, done.kept)
@@ -71,7 +74,8 @@ def _kept(results: Path, kept: Mapping[Path, str]) -> Iterator[str]:
         yield ""
         yield "left as it is:"
     for path, why in kept.items():
-        yield f"  {_shown(path, results)}: {why}"
+        yield f"  {_shown(path, results)}"
+        yield f"    {why}"
 
 
 def _shown(path: Path, results: Path) -> str:
@@ -80,7 +84,7 @@ def _shown(path: Path, results: Path) -> str:
 
     shown = os.path.relpath(path, results) if path.is_relative_to(results) and path != results else str(path)
     text = plain_text(shown)
-    return text if len(text) <= 72 else f"…{text[-71:]}"
+    return text if len(text) <= PATH_WIDTH else f"…{text[1 - PATH_WIDTH :]}"
 
 
 def _size(size_bytes: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import textwrap
 from collections import Counter
@@ -162,6 +163,7 @@ def _wrapped(text: str, indent: str) -> Iterable[str]:
 
 def _advice(folder: Path, found: ResultsState) -> str:
     """What to do, in one line."""
+    from benchbird.plain_text import plain_text
     from benchbird.trial_states import FAILED, UNDER_WAY, UNFINISHED
 
     counts = Counter(trial.state for study in found.studies for trial in study.trials)
@@ -179,7 +181,7 @@ def _advice(folder: Path, found: ResultsState) -> str:
             f"delete the record.json of {_trials(damaged)} that {'is' if damaged == 1 else 'are'} damaged first"
         )
     if counts["stale"]:
-        steps.append(f"`benchbird clean {folder}` only tidies up")
+        steps.append(f"`benchbird clean {shlex.quote(plain_text(str(folder)))}` only tidies up")
     if not steps:
         under_way = number(UNDER_WAY)
         return f"nothing to do: {_trials(under_way)} under way" if under_way else "nothing to do: every trial is done"

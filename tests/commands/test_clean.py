@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -45,13 +46,14 @@ def test_what_goes_is_listed_with_its_size(trial: Path, tmp_path: Path, capsys: 
     shown = trial.relative_to(tmp_path / "results")
     assert run(tmp_path / "results", "--dry-run") == 0
     rehearsed = capsys.readouterr().out
-    assert rehearsed.endswith("in 2 leftovers would be removed\n")
+    assert re.search(r"\n\n2 leftovers would be removed, 2\.\d kB\n$", rehearsed)
     assert (trial / "checkpoint").exists()
     assert run(tmp_path / "results") == 0
     out = capsys.readouterr().out
     assert out == rehearsed.replace("would be removed", "removed")
-    assert f"   2.5 kB  checkpoint  {shown}/checkpoint  (its trial is done)" in out
-    assert f"claim       {shown}/claim-000001.json  (its process is dead)" in out
+    assert f"checkpoint: its trial is done\n    2.5 kB  {shown}/checkpoint\n" in out
+    assert out.startswith("claim: its process is dead\n")
+    assert f" B  {shown}/claim-000001.json\n" in out
     assert [path.name for path in trial.iterdir()] == ["record.json"]
     assert run(tmp_path / "results") == 0
     assert capsys.readouterr().out == "nothing is left behind\n"
@@ -75,7 +77,7 @@ def test_a_refusal_is_an_exit_code(
     captured = capsys.readouterr()
     assert "couldn't be removed" in captured.err
     assert captured.err.endswith("checkpoint: Operation not permitted\n")
-    assert "in 1 leftover removed" in captured.out
+    assert "1 leftover removed, " in captured.out
 
 
 def test_no_such_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,9 +91,9 @@ def test_a_long_and_hostile_path_takes_one_line(tmp_path: Path, capsys: pytest.C
     (folder / "status.json").write_text("{}")
     assert run(tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 4
     assert all(line.isprintable() and len(line) <= 120 for line in lines)
-    assert "/seed-0/status.json" in lines[0]
+    assert "/seed-0/status.json" in lines[1]
 
 
 @pytest.mark.parametrize(
