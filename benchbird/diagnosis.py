@@ -290,7 +290,7 @@ def check_plugins() -> Iterator[Check]:
     else:
         yield Check("plugins", "wrong", f"{len(registry.plugins)} load: {segmenters}", f"install {DISTRIBUTION} anew")
     for warning in registry.warnings:
-        yield Check("plugin", "wrong", warning, mend)
+        yield Check("plugin", "wrong", warning.removesuffix("; mend or remove the plugin"), mend)
 
 
 def check_data(root: Path) -> Check:

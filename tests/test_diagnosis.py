@@ -221,7 +221,10 @@ def test_a_clock_before_the_installation(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_plugins_that_fail_to_load_are_told_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = registry.load_registry()
-    broken = replace(whole, warnings=("entry point a: failed to load: ImportError: x", "entry point b: no API"))
+    broken = replace(
+        whole,
+        warnings=("entry point a: failed to load: ImportError: x; mend or remove the plugin", "entry point b: no API"),
+    )
     monkeypatch.setattr(registry, "load_registry", lambda: broken)
     checks = list(check_plugins())
     assert [check.verdict for check in checks] == ["ok", "wrong", "wrong"]

@@ -37,6 +37,18 @@ def test_a_file_in_its_place_and_a_refusal(tmp_path: Path, monkeypatch: pytest.M
     assert (probe.refusal, probe.has_links, probe.clock_ahead_s) == ("Read-only file system", None, None)
 
 
+def test_a_folder_that_can_not_be_looked_at_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = os.stat
+
+    def refuse(path: Path | str, **options: bool) -> os.stat_result:
+        if os.fspath(path).startswith(str(tmp_path / "closed")):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return look(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert probe_folder(tmp_path / "closed" / "results").folder == tmp_path
+
+
 def test_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> NoReturn:
         raise OSError(errno.EPERM, "Operation not permitted")
