@@ -37,6 +37,7 @@ PUBLISHED_FOLDER = "published"
 NOISE_FOLDER = "noise"
 """Directly below a study: trials of a noise budget, which are never ranked."""
 
+BENCHMARK_SUFFIXES = (".yaml", ".yml")
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_DEPTH = 12
 """Folders below the one searched; a trial lies four below a results root."""
@@ -176,6 +177,37 @@ def read_record(path: Path) -> TrialRecord:
         raise ResultsError(f"{path}: {_describe_os_error(error)}") from error
     except ValueError as error:
         raise ResultsError(f"{path}: {error}") from error
+
+
+def target_folder(target: Path, results: Path) -> Path:
+    """The folder that a command's target means.
+
+    Args:
+        target: a benchmark's YAML (meaning `results/<name>`), a results root, or any folder below one.
+        results: the results root that a YAML's name is looked up in.
+
+    Raises:
+        ResultsError: there is none.
+        ConfigError: the YAML can't be used.
+    """
+    if target.is_dir():
+        return target
+    if target.suffix.lower() in BENCHMARK_SUFFIXES:
+        # Only a YAML needs the config reader, and pydantic with it.
+        from benchbird.config.benchmark import load_benchmark
+
+        folder = results / load_benchmark(target).name
+        if not folder.is_dir():
+            raise ResultsError(
+                f"{folder}: no results of {target} there yet; `benchbird run {target}` makes them, "
+                "--results DIR says where they lie"
+            )
+        return folder
+    hint = f"; did you mean {results / target}?" if (results / target).is_dir() else ""
+    raise ResultsError(
+        f"{target}: no such folder, expected a benchmark's YAML, a results root, or a benchmark's or "
+        f"study's folder below one{hint}"
+    )
 
 
 def find_records(folder: Path, index: Index | None = None) -> RecordScan:

@@ -19,9 +19,7 @@ from benchbird.pooling import pool, with_scores
 from benchbird.protocol import study_digest
 from benchbird.record_json import started_moment
 from benchbird.records import TrialRecord
-from benchbird.results import FoundRecord, RecordScan, find_records
-
-BENCHMARK_SUFFIXES = (".yaml", ".yml")
+from benchbird.results import FoundRecord, RecordScan, find_records, target_folder
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def select_study(
         ResultsError: nothing there, nothing readable there, or a digest that fits none or several studies.
         ConfigError: the YAML can't be used.
     """
-    folder = _folder_of(target, results)
+    folder = target_folder(target, results)
     scan = find_records(folder, index)
     notices = [plain_text(f"left out: {fault}", 1000) for fault in scan.faults]
     studies = _studies(scan)
@@ -137,27 +135,6 @@ def pooled_study(folder: Path, fold: Path) -> Study:
 def _scored(study: Study) -> Study:
     """The study that was chosen, its pooled trials with their scores: only of it are predictions opened."""
     return replace(study, found=tuple(map(with_scores, study.found)))
-
-
-def _folder_of(target: Path, results: Path) -> Path:
-    if target.is_dir():
-        return target
-    if target.suffix.lower() in BENCHMARK_SUFFIXES:
-        # Only a YAML needs the config reader, and pydantic with it.
-        from benchbird.config.benchmark import load_benchmark
-
-        folder = results / load_benchmark(target).name
-        if not folder.is_dir():
-            raise ResultsError(
-                f"{folder}: no results of {target} there yet; `benchbird run {target}` makes them, "
-                "--results DIR says where they lie"
-            )
-        return folder
-    hint = f"; did you mean {results / target}?" if (results / target).is_dir() else ""
-    raise ResultsError(
-        f"{target}: no such folder, expected a benchmark's YAML, a results root, or a benchmark's or "
-        f"study's folder below one{hint}"
-    )
 
 
 def _studies(scan: RecordScan) -> list[Study]:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from benchbird.claims import Holder, Life, life_of, read_holder
-from benchbird.errors import ResultsError
 from benchbird.index import Index
 from benchbird.plain_text import plain_text
 from benchbird.records import TrialRecord
@@ -147,31 +146,6 @@ class ResultsState:
 
     studies: tuple[StudyState, ...]
     faults: tuple[str, ...]
-
-
-def folder_of(target: Path, results: Path) -> Path:
-    """The folder that a command's target means: itself, or `results/<name>` of a benchmark's YAML.
-
-    Raises:
-        ResultsError: there is none.
-        ConfigError: the YAML can't be used.
-    """
-    if os.path.isdir(target):
-        return target
-    if target.suffix.lower() not in (".yaml", ".yml"):
-        raise ResultsError(
-            f"{target}: no such folder, expected a results root, a folder below one, or a benchmark's YAML"
-        )
-    # Only a YAML needs the config reader, and pydantic with it.
-    from benchbird.config.benchmark import load_benchmark
-
-    folder = results / load_benchmark(target).name
-    if not os.path.isdir(folder):
-        raise ResultsError(
-            f"{folder}: no results of {target} there yet; `benchbird run {target}` makes them, "
-            "--results DIR says where they lie"
-        )
-    return folder
 
 
 def trial_folders(root: Path) -> Iterator[TrialFolder]:

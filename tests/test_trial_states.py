@@ -13,7 +13,6 @@ import pytest
 
 from benchbird import claims, trial, trial_states
 from benchbird.claims import Holder, this_process
-from benchbird.errors import ResultsError
 from benchbird.records import SegmenterIdentity, Status
 from benchbird.results import ResultsStore
 from benchbird.trial_states import (
@@ -23,7 +22,6 @@ from benchbird.trial_states import (
     STATUS_FILE,
     TrialState,
     claim_life,
-    folder_of,
     moment,
     read_states,
     trial_folders,
@@ -274,18 +272,6 @@ def test_what_can_not_be_looked_into_is_said(results: Path, monkeypatch: pytest.
     found = read_states(results)
     assert [one.counts for one in found.studies] == [{"done": 1}]
     assert found.faults == (f"{closed}: could not be read: Permission denied",)
-
-
-def test_a_yaml_means_the_folder_of_its_name(results: Path, tmp_path: Path) -> None:
-    yaml = tmp_path / "b.yaml"
-    yaml.write_text("name: birdsound\nsegmenters: [unet]\n")
-    with pytest.raises(ResultsError, match="no results of"):
-        folder_of(yaml, results)
-    (results / "birdsound").mkdir(parents=True)
-    assert folder_of(yaml, results) == results / "birdsound"
-    assert folder_of(results, Path("unused")) == results
-    with pytest.raises(ResultsError, match="no such folder"):
-        folder_of(tmp_path / "absent", results)
 
 
 @pytest.mark.parametrize("text", [None, "", "yesterday", "0001-01-01T00:00:00+23:00"])

@@ -48,9 +48,10 @@ def command(target: Path, results: Path, cache: Path | None, as_json: bool) -> N
     damaged            its record can't be used
     """  # noqa: D301 - \b is how click is told to keep lines  # fmt: skip
     from benchbird.index import index_of
-    from benchbird.trial_states import folder_of, read_states
+    from benchbird.results import target_folder
+    from benchbird.trial_states import read_states
 
-    folder = folder_of(target, results)
+    folder = target_folder(target, results)
     with index_of(cache) as index:
         found = read_states(folder, index)
     if as_json:
