@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pstats
 import shutil
 import statistics
 import subprocess
@@ -119,6 +120,33 @@ def rebuild(studies: list[Path], cache: Path) -> Spent:
     return Spent(seconds, sum(one.cpu_s for one in found), max(one.peak_bytes for one in found))
 
 
+PROFILED = {
+    "opening and checking predictions": ("predictions.py", "read_predictions"),
+    "evaluating five scores, by recording": ("readings.py", "_reading"),
+    "reading and checking records": ("results.py", "find_records"),
+    "hashing predictions": ("readings.py", "require_stated_files"),
+    "writing the index": ("index.py", "put_all"),
+    "intervals, comparisons, verdict": ("assessment.py", "assess"),
+}
+"""What of a cold leaderboard is told apart: file and function."""
+
+
+def profile(study: Path, caches: Path) -> list[tuple[str, float]]:
+    """Shares of a cold leaderboard's processor time, under the profiler, which makes small functions look larger."""
+    output = caches / "profile"
+    command = [sys.executable, "-m", "cProfile", "-o", str(output), "-m", "benchbird", "leaderboard", str(study)]
+    subprocess.run([*command, "--cache", str(caches / "profiled")], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)  # fmt: skip
+    stats = pstats.Stats(str(output))
+    whole = stats.total_tt  # type: ignore[attr-defined]
+    shares = []
+    for what, (file, function) in PROFILED.items():
+        spent = sum(row[3] for (path, _, name), row in stats.stats.items()  # type: ignore[attr-defined]
+                    if name == function and Path(path).name == file)  # fmt: skip
+        shares.append((what, spent / whole))
+    return [*shares, ("everything else, imports first", 1 - sum(share for _, share in shares))]
+
+
 class Report:
     """Prints each figure beside its goal."""
 
@@ -168,6 +196,8 @@ def measure(root: Path, studies: list[Path], trials: int, caches: Path) -> bool:
         spent = several(run, times)
         peaks.append(spent.peak_bytes)
         report.time(what, spent, goal)
+    for what, share in profile(studies[0], caches):
+        report.figure(f"of a leaderboard without the index: {what}", 100 * share, "%")
     report.figure("highest peak memory of any of these processes", max(peaks) / 10**6, "MB", PEAK_BYTES / 10**6)
     for command in ([], *([name] for name in COMMANDS)):
         asked = [*command, "--help"]
