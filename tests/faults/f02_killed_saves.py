@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -115,14 +116,12 @@ def carry_out(plan: Plan, folder: Path, trainings: list[Training]) -> None:
     Raises:
         AssertionError: neither this generation nor the one before was loaded, or the training went on otherwise.
     """
-    from benchbird.checkpoint import load_checkpoint, save_checkpoint
+    from benchbird.checkpoint import load_checkpoint
     from tests.test_checkpoint import TRIAL, assert_same_state, begin, go_on, make_protocol
 
-    for state in trainings[1 : plan.epoch]:
-        save_checkpoint(folder, TRIAL, state)
     process = os.fork()
     if process == 0:
-        _save_and_die(plan, folder, trainings[plan.epoch])
+        _save_and_die(plan, folder, trainings[1 : plan.epoch + 1])
     _, status = os.waitpid(process, 0)
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, f"the save ended with {status}"
 
@@ -139,34 +138,41 @@ def carry_out(plan: Plan, folder: Path, trainings: list[Training]) -> None:
     assert_same_state(trainings[EPOCHS], again)
 
 
-def _save_and_die(plan: Plan, folder: Path, training: Training) -> NoReturn:
+def _save_and_die(plan: Plan, folder: Path, trainings: list[Training]) -> NoReturn:
+    """The saves before the case's too, since what they left undone a power cut would still meet."""
     from benchbird.checkpoint import save_checkpoint
     from tests.test_checkpoint import TRIAL
 
-    trap = Trap(plan, folder)
-    trap.set()
     try:
-        save_checkpoint(folder, TRIAL, training)
+        trap = Trap(plan)
+        trap.set()
+        for state in trainings[:-1]:
+            save_checkpoint(folder, TRIAL, state)
+        trap.arm()
+        save_checkpoint(folder, TRIAL, trainings[-1])
         trap.spring()  # fewer files than the case's: at the end, then
     finally:
         os._exit(1)
 
 
 class Trap:
-    """The system's calls of this process, with a death in them.
+    """The system's calls of this process, which note what isn't on disk yet, with a death in them.
 
     Args:
         plan: of the case.
-        folder: of the checkpoint.
     """
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._folder = folder
+        self._is_armed = False
         self._files = 0
-        self._unsynced: Path | None = None
-        self._undo: tuple[Path, bytes | None] | None = None
+        self._unsynced: set[Path] = set()
+        self._renamed: list[tuple[Path, bytes | None]] = []
         self._fsync, self._replace, self._open = os.fsync, os.replace, Path.open
+
+    def arm(self) -> None:
+        """From here on it is the save of the case."""
+        self._is_armed, self._files = True, 0
 
     def set(self) -> None:
         """Take the calls' places; for the rest of the process's life."""
@@ -183,7 +189,7 @@ class Trap:
     def opened(self, path: Path, stream: Any) -> Any:
         """A file of the save that begins."""
         self._files += 1
-        self._unsynced = path
+        self._unsynced.add(path)
         return Torn(stream, self) if self._is_due("write") else stream
 
     def tear(self, stream: Any, content: bytes) -> NoReturn:
@@ -195,13 +201,15 @@ class Trap:
 
     def fsync(self, descriptor: int) -> None:
         """Of a file or of the folder."""
-        is_folder = os.path.isdir(f"/proc/self/fd/{descriptor}")
-        point = "folder fsync" if is_folder else "fsync"
-        self._die_around(point, lambda: self._fsync(descriptor))
-        if is_folder:
-            self._undo = None
-        else:
-            self._unsynced = None
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+        def really() -> None:
+            self._fsync(descriptor)
+            if path.is_dir():
+                self._renamed.clear()
+            self._unsynced.discard(path)
+
+        self._die_around("folder fsync" if path.is_dir() else "fsync", really)
 
     def replace(self, source: Path, target: Path) -> None:
         """The moment at which a file takes its name."""
@@ -209,32 +217,29 @@ class Trap:
 
         def really() -> None:
             self._replace(source, target)
-            self._undo = (target, before)
+            self._renamed.append((target, before))
+            if source in self._unsynced:
+                self._unsynced.add(target)
 
         self._die_around("replace", really)
 
-    def _die_around(self, point: str, call: Any) -> None:
+    def _die_around(self, point: str, call: Callable[[], None]) -> None:
         if self._is_due(point) and not self._plan.is_done:
             self.spring()
         call()
         if self._is_due(point):
-            if point == "fsync":
-                self._unsynced = None
-            if point == "folder fsync":
-                self._undo = None
             self.spring()
 
     def _is_due(self, point: str) -> bool:
-        return self._plan.point == point and self._plan.file == self._files
+        return self._is_armed and self._plan.point == point and self._plan.file == self._files
 
     def spring(self) -> NoReturn:
         """Die, and lose first what a power cut would lose."""
         if self._plan.is_power_cut:
-            if self._unsynced is not None and self._unsynced.exists():
-                os.truncate(self._unsynced, int(self._plan.share * self._unsynced.stat().st_size))
-            if self._undo is not None:
-                target, before = self._undo
-                target.unlink()
+            for path in filter(Path.exists, self._unsynced):
+                os.truncate(path, int(self._plan.share * path.stat().st_size))
+            for target, before in reversed(self._renamed):
+                target.unlink(missing_ok=True)
                 if before is not None:
                     target.write_bytes(before)
         os.kill(os.getpid(), signal.SIGKILL)
