@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from benchbird.errors import Diverged, PluginError, ProtocolViolation
+from benchbird.plain_text import plain_text
 from benchbird.records import Status
 
 _OUT_OF_MEMORY_SIGNS = ("can't allocate memory", "ALLOC_FAILED", "out of memory")
@@ -41,7 +42,8 @@ def describe_error(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except Exception:  # a plugin's own exception may fail to describe itself
         lines = []
-    message = without_paths(lines[0][:4096] if lines else "no message")
+    # It goes to a terminal too, which would obey the escapes of a plugin's message.
+    message = without_paths(plain_text(lines[0][:4096]) if lines else "") or "no message"
     return message[:500] if own else f"{type(error).__name__}: {message[:500]}{place}"
 
 
