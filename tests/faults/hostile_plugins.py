@@ -157,7 +157,7 @@ _CHILDREN = (
     "subprocess.Popen(['sh', '-c', 'sleep 600 & sleep 600'])",
     "os.fork() or (time.sleep(600), os._exit(0))",
     "multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,)).start()",
-    "subprocess.Popen(['sh', '-c', 'trap \"\" TERM INT HUP; sleep 600'])",
+    "subprocess.Popen(['sh', '-c', 'trap \"\" TERM INT HUP; sleep 600'], start_new_session=True)",
 )
 
 _PRINTS = (
