@@ -45,7 +45,9 @@ def main() -> None:
                 ratios[f"{name} to {row['reference']}"].append(row["ratio"]["median"])
         latest = ", ".join(f"{values[-1]:.3f}" for values in ratios.values())
         others = document["others_cores"] or 0.0
-        print(f"{number} of {own.times}: ratios {latest}; others used up to {others:.1f} cores", flush=True)
+        processes = max((row["processes"] for row in document["rows"]), default=0)
+        print(f"{number} of {own.times}: ratios {latest}; {processes} processes, others used up to {others:.1f} cores",
+              flush=True)  # fmt: skip
     for title, found in (("images/s", speeds), ("ratio", ratios)):
         print(f"\n{title}, least … most of {own.times} invocations:")
         for name, values in found.items():

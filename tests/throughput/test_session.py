@@ -248,7 +248,7 @@ def test_a_block_that_loses_all_its_rows_ends(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_process_without_an_answer_is_no_reason_to_go_on_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    Contest(monkeypatch, lambda _request, _report: 0)
+    Contest(monkeypatch, lambda _request, _report: 0, lambda _request, _report: pytest.fail("it went on"))
     with pytest.raises(BenchbirdError, match="exit code 0, while no segmenter was at work"):
         session._contest(PAIR, Findings(), lambda _: None)
 
