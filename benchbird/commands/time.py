@@ -216,7 +216,7 @@ def _lines(plan: TimingPlan) -> list[str]:
     lines = [
         f"timing     {what}: {len(plan.segmenters)} segmenters at {size} "
         f"on {plan.device}, {', '.join(plan.precisions)}",
-        f"rows       {len(plan.rows)} in {len(plan.blocks)} blocks: {', '.join(plan.works)} at batch "
+        f"rows       {len(plan.rows)}: {', '.join(plan.works)} at batch "
         f"{', '.join(map(str, plan.batch_sizes))}",
     ]
     if left_out and "training" in plan.works:
@@ -250,7 +250,9 @@ class Progress:
             self._line(f"warning    {event.get('row', event.get('label'))}: {event['reason']}")
         elif kind == "process_started":
             self._process = event["number"]
-            line = f"time       process {self._process}: {event['blocks']} of {self._blocks} blocks"
+            line = f"time       process {self._process}"
+            if self._blocks > 1:
+                line += f": {event['blocks']} of {self._blocks} kinds of work and batch sizes"
             self._show(line, f"process {self._process}")
         elif kind == "block_started" and self._bar is not None:
             block = event["block"]
