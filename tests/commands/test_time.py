@@ -52,7 +52,7 @@ def test_a_benchmark_is_timed_and_the_table_says_what(bench: Bench) -> None:
     assert rows == [*training, *inference]
     assert "no training rows, since it is calibrated: threshold" in done.stderr
     assert re.findall(r"^time .*", done.stderr, re.MULTILINE) == [
-        f"time       process {number}: 4 of 4 blocks" for number in range(1, 7)
+        f"time       process {number}: 4 of 4 kinds of work and batch sizes" for number in range(1, 7)
     ]  # fmt: skip
     assert "atrous_segnet: base_channels=4." in done.stdout
     is_emulated = not precisions.cpu_bf16_support()
