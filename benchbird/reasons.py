@@ -6,6 +6,7 @@ Owns how an exception is classed and described; nothing is caught here.
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import traceback
 from pathlib import Path
@@ -26,6 +27,8 @@ def status_of(error: BaseException) -> Status:
     if isinstance(error, ProtocolViolation):
         return "protocol_violation"
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "out_of_memory"
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:  # of mapped memory, or a process that can't fork
         return "out_of_memory"
     # The CPU's allocator and CUDA's libraries raise a plain RuntimeError.
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY_SIGNS):
