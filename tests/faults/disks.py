@@ -94,7 +94,7 @@ def counting_environment(folder: Path, below: Path, number: int, error: int) -> 
     packages.mkdir()
     (packages / "sitecustomize.py").write_text(PROGRAM)
     return {
-        "PYTHONPATH": str(packages),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(packages), os.environ.get("PYTHONPATH")))),
         "FAULT_FOLDER": str(below.resolve()),
         "FAULT_COUNT": str(packages / "count"),
         "FAULT_NUMBER": str(number),

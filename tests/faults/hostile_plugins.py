@@ -203,9 +203,9 @@ _HUGE = (
 
 _LEAKS = (
     "HELD.append(torch.empty(2**28))",
-    "HELD.append(bytearray(2**30))",
+    "HELD.append(__import__('mmap').mmap(-1, 2**30))",
     "HELD.append(numpy.zeros(2**27))",
-    "HELD.append(torch.zeros(1, dtype=torch.uint8).expand(2**20, 2**10).contiguous().clone().new_empty(2**30))",
+    "HELD.append(images.new_empty(2**28))",
     "HELD.extend([torch.empty(2**27), torch.empty(2**27)])",
 )
 """A gibibyte a forward pass, of addresses rather than of pages: the machine needn't have it."""

@@ -29,6 +29,10 @@ MOST_PRINTED = 2_000_000
 """Characters: CSV and JSON give a name of 10 kB in full, wherever it stands."""
 
 
+LONGEST_FOLDER = 72
+"""Characters: below a longer folder for temporary files no socket can be named."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command came to.
@@ -71,13 +75,15 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         """Home, temporary files and cache below the folder; one thread."""
-        own = {"HOME": "home", "TMPDIR": "temporary", "BENCHBIRD_CACHE": "cache"}
+        own = {"HOME": "home", "BENCHBIRD_CACHE": "cache"}
+        if len(str(self.folder)) < LONGEST_FOLDER:
+            own["TMPDIR"] = "t"
         return {**os.environ, "OMP_NUM_THREADS": "1", "CANARY": str(self.canary), "PYTHONDONTWRITEBYTECODE": "1",
                 **{name: str(self.folder / folder) for name, folder in own.items()}}  # fmt: skip
 
     def call(self, *arguments: str) -> Answer:
         """Carry out a command; whatever it printed must be harmless, and nothing else may have been written."""
-        report = self.folder / "temporary" / "used.json"
+        report = self.folder / "t" / "used.json"
         before = self._tree()
         done = subprocess.run(
             [sys.executable, "-c", _MEASURED, str(report), sys.executable, "-m", "benchbird", *arguments],
@@ -89,9 +95,9 @@ class Sandbox:
         answer = Answer(command, done.returncode, done.stdout.decode(), done.stderr.decode(), peak_bytes, cpu_s)
         told = answer.stdout + answer.stderr
         assert not self.canary.exists(), "the canary fired"
-        assert self._tree() == before, f"written elsewhere: {sorted(set(self._tree().items()) ^ set(before.items()))}"
         assert "Traceback" not in told, told[-2000:]
         assert answer.code in (0, 1, 2), f"exit code {answer.code}: {told[-2000:]}"
+        assert self._tree() == before, f"written elsewhere: {sorted(set(self._tree().items()) ^ set(before.items()))}"
         assert len(told) < MOST_PRINTED
         if found := _STEERING.search(told):
             raise AssertionError(f"printed {found[0]!r} in {told[max(0, found.start() - 100) : found.end() + 20]!r}")
@@ -119,6 +125,6 @@ class Sandbox:
 def make_sandbox(folder: Path) -> Sandbox:
     """A sandbox in an empty folder."""
     sandbox = Sandbox(folder)
-    for path in (sandbox.work, folder / "home", folder / "temporary"):
+    for path in (sandbox.work, folder / "home", folder / "t"):
         path.mkdir(parents=True)
     return sandbox
