@@ -14,6 +14,7 @@ from tests.faults.studies import (
     fresh_bench,
     kill_group,
     remains,
+    running,
     undisturbed,
     wait_until_alone,
 )
@@ -45,9 +46,9 @@ def check(case: str, folder: Path) -> None:
     study = TWO_TRIALS if trials == "two" else SIX_TRIALS
     expected = undisturbed(study, "--jobs", jobs)
     bench = fresh_bench(folder, study, expected.bench.folder / "cache")
-    process = bench.start("--jobs", jobs)
-    time.sleep(share * expected.run_s)
-    kill_group(process)
+    with running(bench, "--jobs", jobs) as process:
+        time.sleep(share * expected.run_s)
+        kill_group(process)
     wait_until_alone(bench)
     before = remains(bench)
 

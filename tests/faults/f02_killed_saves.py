@@ -265,7 +265,7 @@ FAULT = Fault(
     promise="the newest or the previous generation loads, bit for bit, and the training goes on from it",
     cases=CASES,
     short=[f"{point} {number}" for point in POINTS for number in (1, 2)],
-    case_s=0.2,
+    case_s=0.25,
     check=check,
 )
 

@@ -20,6 +20,7 @@ from tests.faults.studies import (
     finish,
     fresh_bench,
     remains,
+    running,
     undisturbed,
     wait_for,
     wait_until_alone,
@@ -68,9 +69,10 @@ def check(case: str, folder: Path) -> None:
     study = TWO_TRIALS if trials == "two" else SIX_TRIALS
     end, code = ENDS[kind]
     expected = undisturbed(study, "--jobs", "1")
-    bench, process = _under_way(folder, study, share, expected)
-    end(process, dice(case).random())
-    output = finish(process, 30)
+    with contextlib.ExitStack() as stack:
+        bench, process = _under_way(stack, folder, study, share, expected)
+        end(process, dice(case).random())
+        output = finish(process, 30)
     wait_until_alone(bench, 5.0)
     assert "Traceback" not in output, output
     assert process.returncode == code, f"exit code {process.returncode}: {output}"
@@ -84,13 +86,15 @@ def check(case: str, folder: Path) -> None:
     assert_went_on(bench, before, expected)
 
 
-def _under_way(folder: Path, study: str, share: float, expected: Undisturbed) -> tuple[Bench, subprocess.Popen[str]]:
+def _under_way(
+    stack: contextlib.ExitStack, folder: Path, study: str, share: float, expected: Undisturbed
+) -> tuple[Bench, subprocess.Popen[str]]:
     """A run in the middle of its trials; where it was quicker than the undisturbed one, another, met earlier."""
     delay_s = share * (expected.run_s - expected.until_first_trial_s)
     for attempt in range(4):
         (folder / str(attempt)).mkdir()
         bench = fresh_bench(folder / str(attempt), study, expected.bench.folder / "cache")
-        process = bench.start("--jobs", "1")
+        process = stack.enter_context(running(bench, "--jobs", "1"))
         wait_for(bench, process, "status.json")
         time.sleep(delay_s)
         if process.poll() is None and len(bench.records()) < len(expected.outcome):
@@ -107,6 +111,6 @@ FAULT = Fault(
     "and the same command goes on to the same leaderboard",
     cases=CASES,
     short=CASES[:1],
-    case_s=25.0,
+    case_s=30.0,
     check=check,
 )

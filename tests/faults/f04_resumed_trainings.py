@@ -19,6 +19,7 @@ from tests.faults.studies import (
     fresh_bench,
     kill_group,
     outcome,
+    running,
     undisturbed,
     variables,
     wait_until_alone,
@@ -68,16 +69,15 @@ def stop(bench: Bench, at: int, signal_name: str, epochs: int) -> None:
     """Run until a forward pass of this run's and end it there, when so many epochs must be finished in all."""
     reached = bench.folder / "reached"
     reached.unlink(missing_ok=True)
-    with variables(**{STOP_AT: str(at), REACHED: str(reached)}):
-        process = bench.start("--seeds", "0")
-    while not reached.exists():
-        assert process.poll() is None, f"the run ended before pass {at}: {finish(process)}"
-        time.sleep(0.01)
-    if signal_name == "SIGKILL":
-        kill_group(process)
-    else:
-        process.send_signal(signal.Signals[signal_name])
-        finish(process, 30)
+    with variables(**{STOP_AT: str(at), REACHED: str(reached)}), running(bench, "--seeds", "0") as process:
+        while not reached.exists():
+            assert process.poll() is None, f"the run ended before pass {at}: {finish(process)}"
+            time.sleep(0.01)
+        if signal_name == "SIGKILL":
+            kill_group(process)
+        else:
+            process.send_signal(signal.Signals[signal_name])
+            finish(process, 30)
     wait_until_alone(bench)
     assert [len(curve_of(path.parent)) for path in bench.results.rglob("curve.jsonl")] == [epochs]
 
@@ -89,6 +89,6 @@ FAULT = Fault(
     promise="weights, predictions, curve and scores equal to the uninterrupted run's, bit for bit, on a CPU",
     cases=CASES,
     short=[SINGLE[PASSES * 3 + 2]],
-    case_s=15.0,
+    case_s=14.0,
     check=check,
 )

@@ -158,6 +158,6 @@ FAULT = Fault(
     cases=CASES,
     short=_some("cut to 0 %", "cut to 50 %, state", "one bit flipped", "one bit flipped, state, both",
                 "one bit flipped, best", "another trial's", "another trial's, state, both", "old schema"),
-    case_s=1.0,
+    case_s=0.8,
     check=check,
 )  # fmt: skip

@@ -183,6 +183,6 @@ FAULT = Fault(
     promise="no living claim is stolen, every stale one is freed",
     cases=CASES,
     short=[CASES[0], CASES[EACH], CASES[2 * EACH]],
-    case_s=1.5,
+    case_s=0.8,
     check=check,
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.studies import finish, fresh_bench
+from tests.faults.studies import finish, fresh_bench, running
 from tests.faults.suite import Fault
 
 MAX_GROWTH_BYTES = 50_000_000
@@ -80,9 +80,9 @@ def check(case: str, folder: Path) -> None:
     bench = fresh_bench(folder, _study(trials, is_broken))
     (bench.folder / "speck.py").write_text(SPECK)
     jobs = 1 if is_broken else min(2, len(os.sched_getaffinity(0)))
-    process = bench.start("--jobs", str(jobs))
-    samples = _watch(psutil.Process(process.pid), bench.results, trials)
-    output = finish(process)
+    with running(bench, "--jobs", str(jobs)) as process:
+        samples = _watch(psutil.Process(process.pid), bench.results, trials)
+        output = finish(process)
     assert process.returncode == (1 if is_broken else 0), output
     assert len(bench.records()) == trials
 
@@ -127,6 +127,6 @@ FAULT = Fault(
     promise="the run's own memory grows by less than 50 MB, its open files and its threads not at all",
     cases=CASES,
     short=[FEW],
-    case_s=240.0,
+    case_s=200.0,
     check=check,
 )

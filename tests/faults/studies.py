@@ -300,6 +300,17 @@ def wait_for(bench: Bench, process: subprocess.Popen[str], name: str, count: int
         time.sleep(0.01)
 
 
+@contextlib.contextmanager
+def running(bench: Bench, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A run in the background, which ends with the case whatever becomes of that."""
+    process = bench.start(*arguments)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            kill_group(process)
+
+
 def kill_group(process: subprocess.Popen[str]) -> None:
     """SIGKILL to a run and what it started, but for its trials, which have groups of their own."""
     with contextlib.suppress(ProcessLookupError):
