@@ -239,6 +239,6 @@ FAULT = Fault(
     promise="exit code 1, the message names path and bytes, finished trials stay, a run with room completes",
     cases=list(CASES),
     short=["error at write 23", "document on a full disk"],
-    case_s=12,
+    case_s=14,
     check=check,
 )

@@ -117,6 +117,6 @@ FAULT = Fault(
     promise="the others' numbers are identical, its cause is classed right, a hang ends in time, nothing is left over",
     cases=[f"{kind}, {variant}" for kind in (*KINDS, BROKEN_OFFER, BROKEN_FILE, TOGETHER) for variant in VARIANTS],
     short=[f"{TOGETHER}, 1"],
-    case_s=12,
+    case_s=14,
     check=check,
 )

@@ -210,7 +210,7 @@ FAULT = Fault(
     promise="no code of theirs runs, nothing is written elsewhere, < 512 MiB, < 5 s more, every format escaped",
     cases=[*FILES, *(f"{text} in {place}" for place in PLACES for text in TEXTS)],
     short=["pickle as weights", "pickle as predictions", "tags of Python objects in YAML",
-           "script in records", "ANSI escapes in recordings"],
+           "script in records", "lines in recordings"],
     case_s=8,
     check=check,
 )  # fmt: skip

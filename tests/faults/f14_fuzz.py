@@ -218,6 +218,6 @@ FAULT = Fault(
     promise="only the project's own errors",
     cases=[f"{kind}, {number}" for kind in (CONFIG, RECORD) for number in range(1, CASES_A_READER + 1)],
     short=[f"{CONFIG}, 1", f"{RECORD}, 1"],
-    case_s=8,
+    case_s=6,
     check=check,
 )
