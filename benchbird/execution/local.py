@@ -24,8 +24,9 @@ from typing import Any, Literal
 
 from benchbird.durable import make_folder
 from benchbird.execution import allocation
+from benchbird.execution.orphans import kill_orphans
 
-PRELOADED = ("benchbird.execution.preload",)
+PRELOADED = ("benchbird.execution.adoption", "benchbird.execution.preload")
 """Imported once by the fork server, in the background, and shared by every child."""
 
 GRACE_S = 3.0
@@ -44,6 +45,10 @@ KilledFor = Literal["", "time", "silence"]
 
 _STARTING = threading.Lock()
 """Held while the environment is another than the run's."""
+
+_LIVING: set[int] = set()
+_COUNTING = threading.Lock()
+"""Held from the start of a child until it is among the living, so that nobody takes it for an orphan."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,9 @@ def run_in_child(
     process = context.Process(target=_child_main, args=arguments, daemon=False)
     kills = _kills_for_memory()
     try:
-        process.start()
+        with _COUNTING:
+            process.start()
+            _LIVING.add(process.pid)
         # Only the child may hold these ends, or their closing would go unnoticed.
         lifeline_end.close()
         events_end.close()
@@ -286,10 +293,21 @@ def kill_group(pid: int) -> None:
 
 
 def _kill_leftovers(pid: int | None) -> None:
-    """Kill what is left of an ended child's group; while it has a member, no new process gets its number."""
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+    """Kill what is left of an ended child's group, and what left that group.
+
+    While the group has a member, no new process gets its number.
+    """
+    if pid is None:
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    from multiprocessing import forkserver
+
+    server = getattr(forkserver._forkserver, "_forkserver_pid", None)  # type: ignore[attr-defined]
+    with _COUNTING:
+        _LIVING.discard(pid)
+        if server is not None:
+            kill_orphans(server, _LIVING)
 
 
 def _child_main(

@@ -35,6 +35,28 @@ def tick_then_hang(request: int, report: Report) -> None:
     time.sleep(600)
 
 
+def tick_then_end(request: int, report: Report) -> None:
+    for number in range(request):
+        report({"event": "tick", "number": number})
+        time.sleep(0.5)
+
+
+def leak_sessions(_: object, report: Report) -> None:
+    """One in a session of its own, and one by two forks as daemons are made, which starts another."""
+    started = subprocess.Popen(SLEEP, start_new_session=True)
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        daemon = os.fork()
+        if daemon == 0:
+            below = subprocess.Popen(SLEEP, start_new_session=True)
+            os.write(writing, f"{os.getpid()} {below.pid}".encode())
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+    report({"pids": [started.pid, *map(int, os.read(reading, 100).split())]})
+
+
 def tell_place(_: object, report: Report) -> None:
     report({"cores": sorted(os.sched_getaffinity(0)), "variable": os.environ.get("BENCHBIRD_TEST")})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,7 @@ def small_server() -> Iterator[None]:
     """A fork server without torch, for this module alone."""
     SERVER._stop()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "PRELOADED", ())
+        patch.setattr(local, "PRELOADED", ("benchbird.execution.adoption",))
         patch.delenv("PYTHONUNBUFFERED", raising=False)
         patch.delenv("PYTHONSAFEPATH", raising=False)
         yield
@@ -189,6 +190,39 @@ def test_processes_that_a_child_left_behind_end_with_it(events: list[Mapping[str
     ending = run_in_child(targets.leak_processes, None, log=None, on_event=events.append, bounds=Bounds(wall_s=30))
     assert ending == Ending(exit_code=0)
     assert gone_within(events[0]["pids"], 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system doesn't tell whose an orphan was")
+def test_processes_in_sessions_of_their_own_end_with_the_child(
+    events: list[Mapping[str, Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    ending = run_in_child(targets.leak_sessions, None, log=None, on_event=events.append, bounds=Bounds(wall_s=30))
+    assert ending == Ending(exit_code=0)
+    assert len(events[0]["pids"]) == 3
+    assert gone_within(events[0]["pids"], 2)
+    run_in_child(targets.count, 1, log=None, on_event=events.append)
+    assert "unexpected pid" not in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system doesn't tell whose an orphan was")
+def test_the_end_of_a_child_leaves_those_at_its_side_alone(events: list[Mapping[str, Any]]) -> None:
+    other: list[Mapping[str, Any]] = []
+    begun = threading.Event()
+
+    def listen(event: Mapping[str, Any]) -> None:
+        other.append(event)
+        begun.set()
+
+    def run_other() -> None:
+        run_in_child(targets.tick_then_end, 4, log=None, on_event=listen)
+
+    thread = threading.Thread(target=run_other)
+    thread.start()
+    assert begun.wait(10)
+    for _ in range(5):
+        run_in_child(targets.leak_sessions, None, log=None, on_event=events.append, bounds=Bounds(wall_s=30))
+    thread.join()
+    assert [event["number"] for event in other] == [0, 1, 2, 3]
 
 
 def test_timeout_kills_the_whole_group(events: list[Mapping[str, Any]]) -> None:
