@@ -5,6 +5,7 @@ Commands are imported when they are called, so that `--help` answers at once and
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -40,6 +41,9 @@ COMMANDS = {
 
 
 STDOUT = 1
+
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""What a disk answers that takes nothing more."""
 
 TERMINATED = 128 + signal.SIGTERM
 """Exit code of a command that SIGTERM ended."""
@@ -131,6 +135,7 @@ def _exit_code(arguments: list[str] | None) -> int:
         click.echo(f"benchbird: {without_controls(str(error))}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
+        _be_deaf()
         if isinstance(error.__cause__ or error, _Terminated):
             click.echo("benchbird: asked to end (SIGTERM); the same command goes on where it stopped", err=True)
             return TERMINATED
@@ -140,10 +145,27 @@ def _exit_code(arguments: list[str] | None) -> int:
         cause = error.__cause__ if isinstance(error, _Unexplained) and error.__cause__ else error
         if isinstance(cause, BrokenPipeError) and _reader_is_gone():
             # `| head` has seen enough: not an error, and nothing more can be printed.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+            _close_output()
             return 0
+        if isinstance(cause, OSError) and cause.errno in _REFUSALS:
+            _close_output()
+            what = cause.filename or "what was to be printed"
+            click.echo(f"benchbird: {what} could not be written: {cause.strerror}; make room, then run again", err=True)
+            return 1
         _tell_of_bug(cause)
         return 3
+
+
+def _be_deaf() -> None:
+    """Ignore further requests to end: the exit code is decided, and Python's own end would die of the next one."""
+    if threading.current_thread() is threading.main_thread():
+        for request in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(request, signal.SIG_IGN)
+
+
+def _close_output() -> None:
+    """Have what is still to be printed go nowhere, or the interpreter would fail at it once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
 def _reader_is_gone() -> bool:

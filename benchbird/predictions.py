@@ -26,6 +26,9 @@ FORMAT_VERSION = 2
 
 MAX_FILE_BYTES = 2**30
 MAX_CONTENT_BYTES = 2 * 2**30
+ROOMY_CONTENT_BYTES, MAX_EXPANSION = 2**28, 100
+"""Beyond so many bytes, what unpacks to so many times its file's size is no predictions but a bomb."""
+
 MAX_IMAGES = 10**6
 MAX_IMAGE_SIZE = 4096
 """Of a protocol (`protocol.Protocol`)."""
@@ -178,8 +181,13 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
             raise ResultsError(f"{path}: larger than {MAX_FILE_BYTES} bytes, which no predictions file is")
         with zipfile.ZipFile(path) as archive:
             # The sizes in the archive's directory are checked before a byte is unpacked.
-            if sum(member.file_size for member in archive.infolist()) > MAX_CONTENT_BYTES:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > MAX_CONTENT_BYTES:
                 raise ResultsError(f"{path}: unpacks to more than {MAX_CONTENT_BYTES} bytes; not read")
+            if unpacked > max(ROOMY_CONTENT_BYTES, MAX_EXPANSION * path.stat().st_size):
+                raise ResultsError(
+                    f"{path}: unpacks to {unpacked} bytes, more than {MAX_EXPANSION} times its size; not read"
+                )
             there = {name.removesuffix(".npy"): name for name in archive.namelist()}
             return {name: _member(archive, there[name], path) for name in sorted(_NAMES & there.keys())}
     except ResultsError:

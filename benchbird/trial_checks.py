@@ -28,7 +28,7 @@ from benchbird.predictions import Predictions, SplitCounts, read_predictions
 from benchbird.protocol import canonical_digest
 from benchbird.record_json import SEAL, json_value, record_bytes
 from benchbird.records import SplitScores, TrialRecord
-from benchbird.results import LOG_FILE, RECORD_FILE, FoundRecord, RecordFault
+from benchbird.results import LOG_FILE, MAX_RECORD_BYTES, RECORD_FILE, FoundRecord, RecordFault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,9 @@ def check_fault(fault: RecordFault) -> Finding:
 def _altered(path: Path) -> str:
     """The fields of a damaged record that its seal doesn't fit, or the line where it is no text any more."""
     try:
-        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_RECORD_BYTES:
+            return ""
+        content = path.read_bytes()
         raw = json.loads(content.decode())
         seal = raw[SEAL]
         return ", ".join(name for name, value in raw.items() if name != SEAL and seal.get(name) != _digest(value))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchbird.errors import UsageError
+from benchbird.plain_text import plain_text
 
 if TYPE_CHECKING:
     from benchbird.score_tables import Curve, EdgeRow, ScoreRow, Trial
@@ -99,6 +100,7 @@ def _show_rows(
         click.echo(json.dumps(document, indent=2))
         return
     labels = list(trials)
+    column = plain_text(column, 60)  # an attribute's name is that of whoever made the data
     click.echo(f"{metric} by {column}\n")
     counts = ["images"] if column == "recording" else ["images", "recordings"]
     body = [

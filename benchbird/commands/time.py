@@ -216,8 +216,7 @@ def _lines(plan: TimingPlan) -> list[str]:
     lines = [
         f"timing     {what}: {len(plan.segmenters)} segmenters at {size} "
         f"on {plan.device}, {', '.join(plan.precisions)}",
-        f"rows       {len(plan.rows)}: {', '.join(plan.works)} at batch "
-        f"{', '.join(map(str, plan.batch_sizes))}",
+        f"rows       {len(plan.rows)}: {', '.join(plan.works)} at batch {', '.join(map(str, plan.batch_sizes))}",
     ]
     if left_out and "training" in plan.works:
         lines.append(f"notice     no training rows, since it is calibrated: {', '.join(left_out)}")
