@@ -18,7 +18,7 @@ help:
 	@echo "make test-all                     run the slow ones too"
 	@echo "make test-gpu                     run those that need a CUDA device"
 	@echo "make check                        lint, format, types, imports"
-	@echo "make faults                       kill, starve and poison it, for docs/reliability.md (an hour)"
+	@echo "make faults                       kill, starve and poison it, for docs/reliability.md (hours)"
 	@echo "make perf                         measure speed for docs/performance.md, and what the embedded data teach (hours)"
 	@echo "make setup                        make .venv only"
 	@echo "make lock                         resolve requirements.lock anew"

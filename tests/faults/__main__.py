@@ -1,0 +1,106 @@
+"""The fault suite in its full form: `make faults`.
+
+    python -m tests.faults [--only F1 F2] [--again] [--list]
+
+Says how long it will take, carries out each case that hasn't a row of this commit yet, and writes the table of
+docs/reliability.md. Ctrl-C stops it; the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from benchbird.environment import capture_environment, describe_machine
+from benchbird.progress import duration
+from tests.faults.suite import ROWS, Fault, Row, load_faults, store, stored, try_case
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def code_version() -> str:
+    """The commit, with a `+` where the product or the suite differ from it."""
+    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "benchbird", "plugins",
+                                                            "tests/faults") else "")  # fmt: skip
+
+
+def table(faults: Sequence[Fault], rows: Sequence[Row]) -> str:
+    """Markdown: one line a fault, by the newest row of each case, then every case that didn't pass."""
+    newest = {(row.fault, row.case): row for row in rows}
+    lines = ["| fault | what is done | what must hold | cases | passed | not tried | commit | date |",
+             "| --- | --- | --- | ---: | ---: | ---: | --- | --- |"]  # fmt: skip
+    broken = []
+    for fault in faults:
+        own = [row for case in fault.cases if (row := newest.get((fault.number, case))) is not None]
+        passed, untried = (sum(row.outcome == kind for row in own) for kind in ("passed", "not tried"))
+        commits = ", ".join(sorted({row.commit for row in own})) or "–"
+        dates = max((row.date for row in own), default="–")
+        lines.append(
+            f"| {fault.number} | {fault.title} | {fault.promise} | {len(fault.cases)} | {passed} | {untried} "
+            f"| {commits} | {dates} |"
+        )
+        missing = len(fault.cases) - len(own)
+        if missing:
+            broken.append(f"- {fault.number}: {missing} cases have not been carried out.")
+        broken += [f"- {row.fault} {row.case}: {row.outcome}: {_one_line(row.why)}" for row in own if row.why]
+    machine = describe_machine(capture_environment(torch.device("cpu")))
+    rest = "\n".join(broken) or "Every case passed."
+    return f"`make faults` on {machine}:\n\n" + "\n".join(lines) + f"\n\n{rest}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")[:300]
+
+
+def place(text: str) -> None:
+    """Put the table between its markers."""
+    document = DOCUMENT.read_text(encoding="utf-8")
+    before, _, rest = document.partition(BEGIN)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", metavar="F", default=[])
+    parser.add_argument("--again", action="store_true", help="carry out the cases that have a row, too")
+    parser.add_argument("--list", action="store_true", help="say what there is and how long it takes, and stop")
+    chosen = parser.parse_args()
+    faults = load_faults()
+    version = code_version()
+    known = set() if chosen.again else {(row.fault, row.case) for row in stored() if row.commit == version}
+    left = [(fault, case) for fault in faults if not chosen.only or fault.number in chosen.only
+            for case in fault.cases if (fault.number, case) not in known]  # fmt: skip
+    print(f"{len(left)} cases, about {duration(sum(fault.case_s for fault, _ in left))}; rows in {ROWS}", flush=True)
+    if chosen.list:
+        for fault in faults:
+            print(f"{fault.number:4} {len(fault.cases):5} × {fault.case_s:g} s  {fault.title}")
+        return 0
+    failed = 0
+    for number, (fault, case) in enumerate(left, 1):
+        with tempfile.TemporaryDirectory(prefix="fault ") as folder:
+            row = try_case(fault, case, Path(folder), version, date.today().isoformat())
+        store(row)
+        failed += row.outcome == "failed"
+        print(
+            f"[{number}/{len(left)}] {row.fault} {row.case}: {row.outcome} ({row.seconds:.1f} s) {row.why}", flush=True
+        )
+    place(table(faults, list(stored())))
+    print(f"{failed} failed; the table is in {DOCUMENT.relative_to(ROOT)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
