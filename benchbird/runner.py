@@ -18,7 +18,7 @@ from typing import Any
 from benchbird.claims import Watch, claim
 from benchbird.data.cache import PreparedData, prepare_splits
 from benchbird.environment import available_cores
-from benchbird.errors import BenchbirdError, Interrupted
+from benchbird.errors import BenchbirdError, Interrupted, ResultsError
 from benchbird.execution.local import Bounds, Ending, run_in_child
 from benchbird.plan import Plan, PlannedTrial
 from benchbird.reasons import without_paths
@@ -233,6 +233,11 @@ class _Workshop:
             )
             if (folder / RECORD_FILE).exists():
                 record = read_record(folder / RECORD_FILE)
+                if ending.exit_code != 0 and not ending.was_asked:
+                    raise ResultsError(
+                        f"{folder / RECORD_FILE}: in place, but its process {ending.cause} before it was sure to "
+                        f"outlast a power cut ({LOG_FILE} beside it says why); check the disk, then run again"
+                    )
             elif ending.was_asked:
                 raise Interrupted(
                     f"{label} seed {trial.seed} was asked to end from outside (SIGTERM); "

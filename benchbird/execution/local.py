@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchbird.durable import make_folder
+from benchbird.errors import UsageError
 from benchbird.execution import allocation
 from benchbird.execution.orphans import kill_orphans
 
@@ -114,13 +116,25 @@ ANYWHERE = Place()
 
 
 def warm_up() -> None:
-    """Start the fork server, which begins to import what trials need, and return at once."""
+    """Start the fork server, which begins to import what trials need, and return at once.
+
+    Raises:
+        UsageError: the folder for temporary files can't hold its socket.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     from multiprocessing.forkserver import ensure_running
 
     with _STARTING, _fit_for_server():
-        ensure_running()
+        try:
+            ensure_running()
+        except OSError as error:
+            if "AF_UNIX" not in str(error):
+                raise
+            raise UsageError(
+                f"{tempfile.gettempdir()}: the name of the folder for temporary files is too long for a socket in it; "
+                "set TMPDIR to a shorter one, such as /tmp"
+            ) from error
 
 
 @contextlib.contextmanager

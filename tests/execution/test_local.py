@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -311,6 +312,17 @@ def test_a_dead_fork_server_is_replaced(events: list[Mapping[str, Any]]) -> None
     time.sleep(0.2)
     assert run_in_child(targets.count, 1, log=None, on_event=events.append).exit_code == 0
     assert len(events) == 1
+
+
+def test_a_folder_that_no_socket_fits_into_is_told(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 90)
+    deep.mkdir()
+    program = "from benchbird.execution.local import warm_up; warm_up()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(deep)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert "UsageError" in done.stderr and "set TMPDIR to a shorter one" in done.stderr
 
 
 def test_warm_up_leaves_the_process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
