@@ -269,3 +269,17 @@ for arguments in [["--help"], *([name, "--help"] for name in COMMANDS)]:
     assert not heavy, (arguments, heavy)
 """
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+def test_a_disk_that_takes_no_output_is_said(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no device that is always full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchbird", "list", "metrics"], stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False, cwd=tmp_path,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        "benchbird: what was to be printed could not be written: No space left on device; make room, then run again\n"
+    )

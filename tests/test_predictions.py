@@ -310,6 +310,20 @@ def test_declared_sizes_are_checked_before_anything_is_unpacked(
     assert _refused(path).startswith("larger than 100 bytes")
 
 
+def test_a_large_file_that_unpacks_to_many_times_its_size_is_a_bomb(
+    arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(tmp_path / "p.npz", arrays)
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    monkeypatch.setattr(module, "MAX_EXPANSION", 1)
+    monkeypatch.setattr(module, "ROOMY_CONTENT_BYTES", unpacked)
+    read_predictions(path)
+    monkeypatch.setattr(module, "ROOMY_CONTENT_BYTES", unpacked - 1)
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("unpacked"))
+    assert _refused(path) == f"unpacks to {unpacked} bytes, more than 1 times its size; not read"
+
+
 def test_more_images_than_any_set_has(arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_IMAGES", 6)
     assert "sample_ids: found shape (7,), expected one entry an image, at most 6" in _refused(
