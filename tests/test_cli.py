@@ -91,7 +91,7 @@ BUGS: list[Exception] = [
     ValueError("a bug"),
     EOFError("the fork server is gone"),
     BrokenPipeError(errno.EPIPE, "not that of stdout"),
-    OSError(errno.ENOSPC, "No space left on device"),
+    OSError(errno.EBADF, "Bad file descriptor"),
     AssertionError(),
     RecursionError("deep"),
 ]
