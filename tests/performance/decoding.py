@@ -3,7 +3,7 @@
 Makes pairs of 1024×3000 PNGs like spectrograms, then prepares them at 256² into a new cache folder each time, by turns
 on one core and on two, each time in a process of its own; the start of workers counts.
 
-    python tests/performance/decoding.py [--pairs 120] [--rounds 5]
+    python tests/performance/decoding.py [--pairs 480] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def compare(pairs: int, times: int) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=120)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=480)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prepare", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.prepare:
