@@ -197,7 +197,8 @@ def run_in_child(
     try:
         with _COUNTING:
             process.start()
-            _LIVING.add(process.pid)
+            if process.pid is not None:
+                _LIVING.add(process.pid)
         # Only the child may hold these ends, or their closing would go unnoticed.
         lifeline_end.close()
         events_end.close()
@@ -317,7 +318,7 @@ def _kill_leftovers(pid: int | None) -> None:
         os.killpg(pid, signal.SIGKILL)
     from multiprocessing import forkserver
 
-    server = getattr(forkserver._forkserver, "_forkserver_pid", None)  # type: ignore[attr-defined]
+    server = getattr(forkserver._forkserver, "_forkserver_pid", None)
     with _COUNTING:
         _LIVING.discard(pid)
         if server is not None:
