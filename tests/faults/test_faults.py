@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.suite import CannotBeTried, Fault, load_faults
 
 FAULTS = load_faults()
-SHORT = [pytest.param(fault, case, id=f"{fault.number}-{case}") for fault in FAULTS for case in fault.short]
+QUICK_S = 8.0
+"""Cases that take longer are left to `make test-all`."""
 
 
-@pytest.mark.parametrize(("fault", "case"), SHORT)
+def marked() -> list[Any]:
+    return [
+        pytest.param(
+            fault, case, id=f"{fault.number}-{case}", marks=[pytest.mark.slow] if fault.case_s > QUICK_S else []
+        )
+        for fault in FAULTS
+        for case in fault.short
+    ]
+
+
+@pytest.mark.parametrize(("fault", "case"), marked())
 def test_it_holds(fault: Fault, case: str, tmp_path: Path) -> None:
     folder = tmp_path / "case"
     folder.mkdir()
