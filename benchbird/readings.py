@@ -69,14 +69,14 @@ def take_reading(predictions: Predictions, metric: str, images: npt.NDArray[np.b
 
 
 def _reading(predictions: Predictions, metric: str, recordings: tuple[str, ...], one: FloatArray) -> Reading:
-    every = one.sum(0)[None]  # (1, N)
-    # In one call, since a thousand trials make many small ones.
-    values = DEFINITIONS[metric].evaluate(predictions, np.concatenate([every, every - one, one]))  # (1 + C + C,)
-    score = float(values[0])
+    # Apart: in one call with the others a sum's last digit may come out otherwise, and with it a published one.
+    evaluate = DEFINITIONS[metric].evaluate
+    every = one.sum(0)  # (N,)
+    score = float(evaluate(predictions, every[None])[0])
     return Reading(
         score=None if math.isnan(score) else score,
-        left_out=values[1 : 1 + len(one)],
-        alone=values[1 + len(one) :],
+        left_out=evaluate(predictions, every - one),
+        alone=evaluate(predictions, one),
         sizes=np.maximum(one @ predictions.test.protocol[:, [0, 2]].sum(1), 1.0),
         recordings=recordings,
     )
