@@ -83,7 +83,13 @@ EXIT_CODES: dict[Callable[[subprocess.Popen[str]], None], int] = {
 }
 
 
-@pytest.mark.parametrize("end", EXIT_CODES)
+SLOW = (kill_parent, terminate)
+"""Ways to end a run that differ little from another one; `make test-all` tries them."""
+
+
+@pytest.mark.parametrize(
+    "end", [pytest.param(end, marks=[pytest.mark.slow] if end in SLOW else []) for end in EXIT_CODES]
+)
 def test_an_ended_run_goes_on_to_the_same_scores(tmp_path: Path, end: Callable[[subprocess.Popen[str]], None]) -> None:
     undisturbed, disturbed = make_bench(tmp_path / "undisturbed"), make_bench(tmp_path / "disturbed")
     assert undisturbed.run(*LONG).returncode == 0
