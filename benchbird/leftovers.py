@@ -7,9 +7,7 @@ it can't be shown that no process needs it. Links are never followed.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import platform
 import re
 import shutil
 import stat
@@ -22,6 +20,7 @@ from typing import Literal
 from benchbird.claims import STALE_AFTER_S, Life, Watch, claim
 from benchbird.errors import ResultsError
 from benchbird.folder_probes import time_there
+from benchbird.processes import is_alive, this_host
 from benchbird.results import RECORD_FILE, read_record
 from benchbird.trial_states import CHECKPOINT_FOLDER, STATUS_FILE, TrialFolder, claim_life, trial_folders
 
@@ -241,27 +240,12 @@ def _still_needed(path: Path, untouched_s: float) -> str:
     """Why half-prepared data may be somebody's, or empty."""
     match = _PREPARED_NAME.fullmatch(path.name)
     if match is not None and match[1] == this_host():
-        if _is_alive(int(match[2])):
+        if is_alive(int(match[2])):
             return f"process {match[2]} is preparing it"
         # Containers of one host name don't see one another's processes; whoever prepares data writes all the time.
         return "" if untouched_s > WRITING_S else "its process is gone, but it was written to within 10 minutes"
     whose = "another machine may be preparing it" if match is not None else "nothing tells who made it"
     return "" if untouched_s > PREPARING_S else f"{whose}, and it was written to within a day"
-
-
-def this_host() -> str:
-    """This machine in the names of half-prepared data."""
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _walk(path: Path) -> Iterator[os.stat_result]:

@@ -15,7 +15,8 @@ import pytest
 from benchbird import folder_probes, leftovers
 from benchbird.claims import Holder, Watch, claim, this_process
 from benchbird.data.building import _partial_folder
-from benchbird.leftovers import PREPARING_S, WRITING_S, Cleaning, clean, size_bytes, this_host, total_bytes
+from benchbird.leftovers import PREPARING_S, WRITING_S, Cleaning, clean, size_bytes, total_bytes
+from benchbird.processes import this_host
 from benchbird.records import Status
 from benchbird.results import ResultsStore
 from tests.record_factory import make_record, make_segmenter

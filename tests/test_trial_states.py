@@ -183,7 +183,7 @@ def test_a_failed_trial_tells_its_reason_and_the_end_of_its_log(results: Path) -
         "first",
         "  second",
         "",
-        "\x1b]0;title\x07File /root/someone/deep/model.py, line 3",
+        "\x1b]0;title\x07File /home/someone/deep/model.py, line 3",
         "third\x9b2J",
         "x" * 9000,
     ]

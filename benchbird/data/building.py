@@ -10,7 +10,6 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import secrets
 import shutil
 import struct
@@ -46,6 +45,7 @@ from benchbird.data.resize import rule_name, shrink
 from benchbird.data.workers import Workers
 from benchbird.durable import TEMPORARY_SUFFIX, file_sha256, sync_folder
 from benchbird.errors import DataError
+from benchbird.processes import is_alive, this_host
 from benchbird.protocol import Resize
 from benchbird.records import Counts
 
@@ -265,7 +265,7 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder` that disappears unless it is put in place; clears away dead ones."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(folder.parent)
-    name = f".{folder.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    name = f".{folder.name}.{this_host()}.{os.getpid()}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
     partial_folder = folder.parent / name
     partial_folder.mkdir()
     try:
@@ -302,22 +302,8 @@ def _remove_abandoned(parent: Path) -> None:
         with suppress(OSError, ValueError):
             host, process = folder.name.split(".")[2:4]
             old = time.time() - folder.stat().st_mtime > _ABANDONED_S
-            if old or (host == _host() and not _is_alive(int(process))):
+            if old or (host == this_host() and not is_alive(int(process))):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 _ABANDONED_S = 7 * 86_400.0
-
-
-def _host() -> str:
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
