@@ -1,6 +1,6 @@
 """A whole job from 1024×3000 files to a test score: benchbird, plain and fast, against a notebook and Lightning.
 
-    python tests/performance/whole_job.py [--sizes 64 128] [--images 100 20 30] [--epochs 10]
+    python tests/performance/whole_job.py [--sizes 64 128] [--images 64 12 20] [--epochs 10] [--block "whole job"]
 
 Each job is started as its user would start it, from a cold cache, and runs to its end. All are under way at
 once, but only one is ever running: every few seconds the others are stopped (SIGSTOP), so that what the
@@ -127,8 +127,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", type=int, default=[64, 128])
-    parser.add_argument("--images", nargs=3, type=int, default=[100, 20, 30], metavar=("TRAIN", "VALID", "TEST"))
+    parser.add_argument("--images", nargs=3, type=int, default=[64, 12, 20], metavar=("TRAIN", "VALID", "TEST"))
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--block", default="whole job", help="where it goes in docs/performance.md")
     parser.add_argument("--dry", action="store_true", help="print only, leave docs/performance.md alone")
     chosen = parser.parse_args()
     header = ["size", "job", "seconds", "notebook ÷ it", "Lightning ÷ it", "goal against the notebook"]
@@ -149,16 +150,17 @@ def main() -> None:
                 rows.append([f"{size}²", name, f"{taken:.0f}", f"{ratio:.2f}", f"{lightning:.2f}", verdict])
                 print(*rows[-1], flush=True)
     pairs = "/".join(map(str, chosen.images))
-    command = (
-        f"python tests/performance/whole_job.py --images {' '.join(map(str, chosen.images))} --epochs {chosen.epochs}"
-    )
+    sizes, images = (" ".join(map(str, numbers)) for numbers in (chosen.sizes, chosen.images))
+    command = f"python tests/performance/whole_job.py --sizes {sizes} --images {images} --epochs {chosen.epochs}"
+    if chosen.block != "whole job":
+        command += f' --block "{chosen.block}"'
     text = (
         f"{provenance(command)} AtrousSegNet, batch 8, {pairs} pairs of 1024×3000 PNG files, {chosen.epochs} epochs, "
         f"slices of {SLICE_S:g} s; fast is {', '.join(FAST)}.\n\n{table(header, rows)}"
     )
     print(text)
     if not chosen.dry:
-        place("whole job", text)
+        place(chosen.block, text)
 
 
 if __name__ == "__main__":
