@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -145,3 +146,15 @@ def test_the_cpus_own_way_to_run_out_of_memory() -> None:
         torch.empty(2**60)
     assert status_of(caught.value) == "out_of_memory"
     assert os.sep not in describe_error(caught.value)
+
+
+def test_no_memory_for_a_mapping_or_a_process_is_out_of_memory() -> None:
+    assert status_of(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))) == "out_of_memory"
+    assert status_of(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) == "failed"
+
+
+@pytest.mark.parametrize("kind", [ValueError, PluginError])
+def test_a_message_cannot_steer_the_terminal(kind: type[Exception]) -> None:
+    said = describe_error(kind("red \x1b[31mand\x1b]0;title\x07 \x9b2Jgone\u202e"))
+    assert said.isprintable(), repr(said)
+    assert "red" in said and "gone" in said

@@ -1,8 +1,8 @@
 """The fault suite in its full form: `make faults`.
 
-    python -m tests.faults [--only F1 F2] [--again] [--list]
+    python -m tests.faults [--only F1 F2] [--jobs 2] [--again | --unpassed] [--list]
 
-Says how long it will take, carries out each case that hasn't a row of this commit yet, and writes the table of
+Says how long it will take, carries out each case that hasn't a row of this code yet, and writes the table of
 docs/reliability.md. Ctrl-C stops it; the same command goes on.
 """
 
@@ -13,12 +13,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
-from benchbird.environment import capture_environment, describe_machine
+from benchbird.environment import available_cores, capture_environment, describe_machine
 from benchbird.progress import duration
 from tests.faults.suite import ROWS, Fault, Row, load_faults, store, stored, try_case
 
@@ -27,14 +29,17 @@ DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 
 
+CODE = ("benchbird", "plugins", "tests/faults", "tests/small_bench.py", "tests/short_timing")
+"""What a case's outcome follows from: rows stay valid while nothing of it changes."""
+
+
 def git(*words: str) -> str:
     return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def code_version() -> str:
-    """The commit, with a `+` where the product or the suite differ from it."""
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "benchbird", "plugins",
-                                                            "tests/faults") else "")  # fmt: skip
+    """The last commit that changed the code, with a `+` where the working tree differs from it."""
+    return git("log", "-1", "--format=%h", "--", *CODE) + ("+" if git("status", "--porcelain", *CODE) else "")
 
 
 def table(faults: Sequence[Fault], rows: Sequence[Row]) -> str:
@@ -75,31 +80,57 @@ def place(text: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="F", default=[])
-    parser.add_argument("--again", action="store_true", help="carry out the cases that have a row, too")
+    parser.add_argument("--jobs", type=int, default=available_cores(), help="cases at a time (default one a core)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--again", action="store_true", help="carry out the cases that have a row, too")
+    which.add_argument("--unpassed", action="store_true", help="those alone that never passed, by whatever commit")
     parser.add_argument("--list", action="store_true", help="say what there is and how long it takes, and stop")
     chosen = parser.parse_args()
     faults = load_faults()
     version = code_version()
-    known = set() if chosen.again else {(row.fault, row.case) for row in stored() if row.commit == version}
-    left = [(fault, case) for fault in faults if not chosen.only or fault.number in chosen.only
-            for case in fault.cases if (fault.number, case) not in known]  # fmt: skip
-    print(f"{len(left)} cases, about {duration(sum(fault.case_s for fault, _ in left))}; rows in {ROWS}", flush=True)
+    known = {
+        (row.fault, row.case)
+        for row in stored()
+        if not chosen.again and (row.outcome == "passed" if chosen.unpassed else row.commit == version)
+    }
+    left = [
+        (fault, case)
+        for fault in faults
+        if not chosen.only or fault.number in chosen.only
+        for case in fault.cases
+        if (fault.number, case) not in known
+    ]
+    seconds = sum(fault.case_s for fault, _ in left) / chosen.jobs
+    print(f"{len(left)} cases, {chosen.jobs} at a time, about {duration(seconds)}; rows in {ROWS}", flush=True)
     if chosen.list:
         for fault in faults:
             print(f"{fault.number:4} {len(fault.cases):5} × {fault.case_s:g} s  {fault.title}")
         return 0
     failed = 0
-    for number, (fault, case) in enumerate(left, 1):
-        with tempfile.TemporaryDirectory(prefix="fault ") as folder:
-            row = try_case(fault, case, Path(folder), version, date.today().isoformat())
-        store(row)
-        failed += row.outcome == "failed"
-        print(
-            f"[{number}/{len(left)}] {row.fault} {row.case}: {row.outcome} ({row.seconds:.1f} s) {row.why}", flush=True
-        )
+    # Spawned, since cases change their process's environment and signals.
+    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as executor:
+        rows = [executor.submit(carry_out, fault.number, case, version) for fault, case in left]
+        try:
+            for number, done in enumerate(as_completed(rows), 1):
+                row = done.result()
+                store(row)
+                failed += row.outcome == "failed"
+                took = f"{row.outcome} ({row.seconds:.1f} s)"
+                print(f"[{number}/{len(left)}] {row.fault} {row.case}: {took} {row.why}", flush=True)
+        except KeyboardInterrupt:
+            executor.shutdown(wait=False, cancel_futures=True)
+            print("stopped; the same command goes on")
+            return 130
     place(table(faults, list(stored())))
     print(f"{failed} failed; the table is in {DOCUMENT.relative_to(ROOT)}")
     return 1 if failed else 0
+
+
+def carry_out(number: str, case: str, version: str) -> Row:
+    """One case in a folder of its own."""
+    (fault,) = (fault for fault in load_faults() if fault.number == number)
+    with tempfile.TemporaryDirectory(prefix="fault ") as folder:
+        return try_case(fault, case, Path(folder), version, date.today().isoformat())
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ TWO_TRIALS = f"""{_BENCHMARK}
 segmenters: [stroke]
 seeds: [0, 1]
 """
-"""Of the short form: every trial takes two seconds for its timing alone."""
+"""Of the short form."""
 
 TIMINGS = ("train_images_per_s", "inference_images_per_s", "latency_p50_ms")
 """Columns of the CSV leaderboard that no two runs have in common."""
