@@ -8,11 +8,9 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from benchbird.config.schema import CPU_PROFILE
 from benchbird.plan import Plan
 from benchbird.protocol import Protocol
-
-CPU_PROFILE = "cpu"
-"""The profile that is taken where there is no GPU."""
 
 
 def plan_lines(plan: Plan, device: str, *, profile_was_chosen: bool) -> list[str]:

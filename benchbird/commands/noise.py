@@ -104,7 +104,7 @@ def _decide(settings: Settings) -> tuple[BenchmarkConfig, Registry, str]:
     """Read and check what needs no data, as `benchbird run` does."""
     from benchbird.backend import choose_device
     from benchbird.config.benchmark import load_benchmark, only, with_seeds
-    from benchbird.plan_summary import CPU_PROFILE
+    from benchbird.config.schema import CPU_PROFILE
     from benchbird.registry import DATASETS, SEGMENTERS, load_registry
 
     config = load_benchmark(settings.benchmark, profile=settings.profile, overrides=settings.overrides)

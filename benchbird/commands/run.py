@@ -149,11 +149,12 @@ def run(settings: Settings) -> int:
 
 def _run_benchmark(settings: Settings) -> Outcome:
     """Run a benchmark: its study, or one for each fold of its cross-validation, which are then pooled."""
+    config, plugin_files, registry, device = _decide(settings)
+    # Not before: with these comes torch, and a mistake in the file is told sooner.
     from benchbird.cache_folder import cache_folder
     from benchbird.config.choices import resolve
     from benchbird.plan import fold_numbers, with_fold
 
-    config, plugin_files, registry, device = _decide(settings)
     cache = cache_folder(settings.cache)
     _, dataset = resolve(
         config,
@@ -230,7 +231,7 @@ def _rank(settings: Settings, folder: Path, fold: Path | None) -> tuple[Ranking,
 def _decide(settings: Settings) -> tuple[BenchmarkConfig, tuple[Path, ...], Registry, str]:
     """Read and check everything that needs no data: file, profile, plugins, names, options, device."""
     from benchbird.config.benchmark import load_benchmark, only, with_seeds
-    from benchbird.plan_summary import CPU_PROFILE
+    from benchbird.config.schema import CPU_PROFILE
     from benchbird.registry import DATASETS, OBSERVERS, REPORTERS, SEGMENTERS, load_registry
 
     config = load_benchmark(settings.benchmark, profile=settings.profile, overrides=settings.overrides)

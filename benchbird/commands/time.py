@@ -182,7 +182,7 @@ def _decide(settings: Settings) -> TimingPlan:
 
 def _target(settings: Settings) -> tuple[BenchmarkConfig, str]:
     from benchbird.backend import choose_device
-    from benchbird.plan_summary import CPU_PROFILE
+    from benchbird.config.schema import CPU_PROFILE
     from benchbird.throughput.target import is_benchmark, load_target
 
     def load(profile: str | None) -> BenchmarkConfig:

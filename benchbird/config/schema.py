@@ -25,6 +25,9 @@ from benchbird.protocol import Protocol
 FULL = "full"
 """The name of no profile: the file without overrides."""
 
+CPU_PROFILE = "cpu"
+"""The profile that is taken where there is no GPU and nobody named one."""
+
 RECORDINGS = "recordings"
 """As `data.folds`: as many folds as there are recordings."""
 

@@ -6,6 +6,7 @@ ends itself and its own children within a second. What a trial does is `trial.py
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import io
@@ -125,6 +126,9 @@ def warm_up() -> None:
     context.set_forkserver_preload(list(PRELOADED))
     from multiprocessing.forkserver import ensure_running
 
+    # Left to itself, a server among its imports would hear only seconds later that its run has ended.
+    atexit.unregister(_end_server)
+    atexit.register(_end_server)
     with _STARTING, _fit_for_server():
         try:
             ensure_running()
@@ -135,6 +139,20 @@ def warm_up() -> None:
                 f"{tempfile.gettempdir()}: the name of the folder for temporary files is too long for a socket in it; "
                 "set TMPDIR to a shorter one, such as /tmp"
             ) from error
+
+
+def _server_pid() -> int | None:
+    """Process id of the fork server; None before it is started."""
+    from multiprocessing import forkserver
+
+    return getattr(forkserver._forkserver, "_forkserver_pid", None)
+
+
+def _end_server() -> None:
+    server = _server_pid()
+    if server is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -316,9 +334,7 @@ def _kill_leftovers(pid: int | None) -> None:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    from multiprocessing import forkserver
-
-    server = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    server = _server_pid()
     with _COUNTING:
         _LIVING.discard(pid)
         if server is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -99,6 +101,22 @@ def test_a_mistake_gets_one_clear_answer(bench: Bench, case: str) -> None:
     for word in words:
         assert word in done.stderr
     assert bench.records() == []
+
+
+def test_a_mistake_in_the_file_is_told_before_torch_is_imported(bench: Bench) -> None:
+    write_yaml("epochs: 3", "epoch: 3")(bench)
+    code = """
+import sys
+from benchbird.cli import main
+try:
+    main(["run", "small.yaml"])
+finally:
+    print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=bench.folder, env=bench.environment(), capture_output=True,
+                          text=True, check=False, timeout=60)  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "False\n"), done.stderr
+    assert "epoch" in done.stderr
 
 
 @pytest.mark.parametrize(
