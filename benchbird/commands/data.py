@@ -31,9 +31,17 @@ def command() -> None:
 @click.argument("root", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 @click.option("--recording-pattern", metavar="REGEX", help="Finds `recording`, its group, in a stem.")
+@click.option("--allow-links", is_flag=True, help="Follow links that leave ROOT, as data.allow_links: true does.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes to use; one a core if not given.")
 @click.pass_context
-def check(ctx: click.Context, root: Path, as_json: bool, recording_pattern: str | None, workers: int | None) -> None:
+def check(
+    ctx: click.Context,
+    root: Path,
+    as_json: bool,
+    recording_pattern: str | None,
+    allow_links: bool,
+    workers: int | None,
+) -> None:
     """List everything that is wrong with a data set; exit 1 if anything is.
 
     ROOT holds Train, Valid and Test with Images and Masks in each, or is one split's folder with Images
@@ -43,7 +51,7 @@ def check(ctx: click.Context, root: Path, as_json: bool, recording_pattern: str 
     """
     from benchbird.data.audit import audit
 
-    found = audit(root, recording_pattern, workers=workers)
+    found = audit(root, recording_pattern, allow_links=allow_links, workers=workers)
     click.echo(json.dumps(_document(found), indent=2) if as_json else "\n".join(_report(found)))
     if not found.is_good:
         ctx.exit(1)

@@ -87,13 +87,19 @@ class _Inspection:
 
 
 def audit(
-    root: Path, recording_pattern: str | None = None, *, workers: int | None = None, progress: bool = True
+    root: Path,
+    recording_pattern: str | None = None,
+    *,
+    allow_links: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
 ) -> Audit:
     """Check a data root, or one split's folder with `Images` and `Masks` in it.
 
     Args:
         root: the folder.
         recording_pattern: regular expression with a group `recording`, or None.
+        allow_links: follow links that leave the folder.
         workers: processes; None for one a core.
         progress: show a bar on stderr where that is a terminal.
 
@@ -101,7 +107,7 @@ def audit(
         DataError: the folder, the manifest or the pattern can't be used at all.
     """
     find = find_single_split if holds_one_split(root) else find_layout
-    layout = find(root, recording_pattern)
+    layout = find(root, recording_pattern, allow_links=allow_links)
     samples = [sample for split in layout.splits for sample in split.samples]
     inspections = list(map_ordered(_inspect, samples, description="check", workers=workers, progress=progress))
     by_sample = dict(zip(map(id, samples), inspections, strict=True))

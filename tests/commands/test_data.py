@@ -57,6 +57,17 @@ def test_check_names_leaks_and_duplicates(tmp_path: Path, capsys: pytest.Capture
     assert benchbird(capsys, "data", "check", tmp_path, "--recording-pattern", "(")[0] == 1
 
 
+def test_check_follows_links_only_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_data_root(tmp_path / "root")
+    image = root / "Train" / "Images" / "Train0.png"
+    image.rename(tmp_path / "elsewhere.png")
+    image.symlink_to(tmp_path / "elsewhere.png")
+    code, out, _ = benchbird(capsys, "data", "check", root)
+    assert code == 1
+    assert "Train/Images/Train0.png: a link that leaves the data folder" in out
+    assert benchbird(capsys, "data", "check", root, "--allow-links")[0] == 0
+
+
 def test_check_as_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_data_root(tmp_path)
     (tmp_path / "Test" / "Masks" / "Test0.png").write_bytes(b"")
