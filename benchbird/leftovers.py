@@ -21,8 +21,8 @@ from benchbird.claims import STALE_AFTER_S, Life, Watch, claim
 from benchbird.errors import ResultsError
 from benchbird.folder_probes import time_there
 from benchbird.processes import is_alive, this_host
-from benchbird.results import RECORD_FILE, read_record
-from benchbird.trial_states import CHECKPOINT_FOLDER, STATUS_FILE, TrialFolder, claim_life, trial_folders
+from benchbird.results import CHECKPOINT_FOLDER, RECORD_FILE, STATUS_FILE, read_record
+from benchbird.trial_states import TrialFolder, claim_life, trial_folders
 
 Kind = Literal["claim", "half-written", "status", "checkpoint", "half-prepared data"]
 

@@ -31,6 +31,12 @@ CURVE_FILE = "curve.jsonl"
 LOG_FILE = "log.txt"
 """What a trial's process printed."""
 
+STATUS_FILE = "status.json"
+"""Of a trial that has begun and not ended: its attempts, its time, its epochs."""
+
+CHECKPOINT_FOLDER = "checkpoint"
+"""What a trial that hasn't ended goes on from."""
+
 PUBLISHED_FOLDER = "published"
 """Directly below a results root: records kept for others to see, which are no results of one's own."""
 

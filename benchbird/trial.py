@@ -41,18 +41,15 @@ from benchbird.records import (
     Timing,
     TrialRecord,
 )
+from benchbird.results import CHECKPOINT_FOLDER, RECORD_FILE, STATUS_FILE, add_record
 from benchbird.results import CURVE_FILE as CURVE_FILE
 from benchbird.results import LOG_FILE as LOG_FILE
-from benchbird.results import RECORD_FILE, add_record
 from benchbird.training import Training, clone_weights, start_training, train
 
 PREDICTIONS_FILE = "predictions.npz"
 WEIGHTS_FILE = "weights.safetensors"
 LASTING_FILES = (CURVE_FILE, PREDICTIONS_FILE, WEIGHTS_FILE)
 """What a record vouches for by its SHA-256. The log isn't among them: it goes on after the record."""
-
-STATUS_FILE = "status.json"
-CHECKPOINT_FOLDER = "checkpoint"
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -134,31 +131,28 @@ def run_trial(request: TrialRequest, report: Report) -> TrialRecord:
         report: gets one mapping per event, `{"event": "epoch", …}`.
     """
     make_folder(request.folder)
-    before = begin_attempt(request.folder)
+    before = read_attempt(request.folder)
+    before = replace(before, attempts=before.attempts + 1)
     started = time.monotonic()
 
     def so_far() -> Attempt:
         return replace(before, duration_s=before.duration_s + time.monotonic() - started)
 
+    def note(status: str) -> None:
+        _write_status(request.folder, status, so_far(), request.protocol.epochs)
+
+    note("running")
     try:
-        outcome = _execute(request, report, lambda: _write_status(request.folder, "running", so_far()))
+        outcome = _execute(request, report, lambda: note("running"))
         record = make_record(request, "done", "", so_far(), outcome=outcome)
     except KeyboardInterrupt:
-        _write_status(request.folder, "interrupted", so_far())
+        note("interrupted")
         raise
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         record = make_record(request, status_of(error), describe_error(error), so_far())
     finish_trial(request.folder, record)
     return record
-
-
-def begin_attempt(folder: Path) -> Attempt:
-    """Count one more attempt at the trial in `folder`, and write that down."""
-    attempt = read_attempt(folder)
-    attempt = replace(attempt, attempts=attempt.attempts + 1)
-    _write_status(folder, "running", attempt)
-    return attempt
 
 
 def read_attempt(folder: Path) -> Attempt:
@@ -184,7 +178,7 @@ def finish_trial(folder: Path, record: TrialRecord) -> None:
 def reopen_trial(folder: Path, record: TrialRecord) -> None:
     """Make an ended trial one that is to be run again from its beginning; its attempts are counted on."""
     before = Attempt(started_at=record.started_at, attempts=record.attempts, duration_s=record.duration_s)
-    _write_status(folder, "reopened", before)
+    _write_status(folder, "reopened", before, record.protocol["epochs"])
     for name in (RECORD_FILE, CURVE_FILE, PREDICTIONS_FILE, WEIGHTS_FILE):
         (folder / name).unlink(missing_ok=True)
 
@@ -368,5 +362,5 @@ def _write_curve(folder: Path, training: Training) -> None:
     write_durably(folder / CURVE_FILE, "".join(lines).encode())
 
 
-def _write_status(folder: Path, status: str, attempt: Attempt) -> None:
-    write_json_durably(folder / STATUS_FILE, {"status": status, **asdict(attempt)})
+def _write_status(folder: Path, status: str, attempt: Attempt, epochs: int) -> None:
+    write_json_durably(folder / STATUS_FILE, {"status": status, "epochs": epochs, **asdict(attempt)})

@@ -23,18 +23,16 @@ from benchbird.index import Index
 from benchbird.plain_text import plain_text
 from benchbird.records import TrialRecord
 from benchbird.results import (
+    CHECKPOINT_FOLDER,
     CURVE_FILE,
     LOG_FILE,
     MAX_DEPTH,
     NOISE_FOLDER,
     PUBLISHED_FOLDER,
     RECORD_FILE,
+    STATUS_FILE,
     find_records,
 )
-
-STATUS_FILE = "status.json"
-CHECKPOINT_FOLDER = "checkpoint"
-"""As `trial.py` names them, which can't be asked without torch."""
 
 FAILED = ("diverged", "failed", "timeout", "out_of_memory", "protocol_violation")
 UNDER_WAY = ("running", "running elsewhere")
@@ -84,7 +82,7 @@ class TrialState:
         seed: its number; in a noise budget, which training it is.
         state: one of `STATES`.
         epoch: epochs trained so far; None where there is no curve.
-        epochs: of the whole training; None where no record of the study tells.
+        epochs: of the whole training; None where neither its status nor a record of the study tells.
         started_at: when it was first started, UTC, ISO 8601; None where nothing tells.
         attempts: how often it was started; None where nothing tells.
         holder: of its newest claim, or None.
@@ -217,7 +215,7 @@ def _studies(
     for key, states in sorted(grouped.items()):
         total = epochs.get(key[:2])
         known = total if isinstance(total, int) else None
-        studies.append(StudyState(*key, tuple(replace(one, epochs=known) for one in states)))
+        studies.append(StudyState(*key, tuple(replace(one, epochs=one.epochs or known) for one in states)))
     return tuple(studies)
 
 
@@ -263,11 +261,12 @@ def _state_of(trial: TrialFolder, record: TrialRecord | None, damage: str | None
 
 def _unended(trial: TrialFolder, state: TrialState) -> TrialState:
     status = _read_status(trial)
-    attempts = status.get("attempts")
+    attempts, epochs = status.get("attempts"), status.get("epochs")
     state = replace(
         state,
         started_at=plain_text(str(status["started_at"]), 40) if "started_at" in status else None,
         attempts=attempts if isinstance(attempts, int) else None,
+        epochs=epochs if isinstance(epochs, int) else None,
     )
     lives = {path: life for path in trial.claims if (life := claim_life(path)) is not None}
     if lives:

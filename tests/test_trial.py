@@ -99,7 +99,8 @@ def test_an_interrupt_leaves_a_status_and_a_checkpoint_and_no_record(requests: t
     with pytest.raises(KeyboardInterrupt):
         run_trial(request, interrupt)
     assert not (request.folder / RECORD_FILE).exists()
-    assert json.loads((request.folder / "status.json").read_text())["status"] == "interrupted"
+    known = json.loads((request.folder / "status.json").read_text())
+    assert (known["status"], known["epochs"], known["attempts"]) == ("interrupted", 3, 1)
     seen: list[int] = []
     record = run_trial(request, lambda event: seen.append(event["epoch"]) if "epoch" in event else None)
     assert seen == [3]

@@ -11,15 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from benchbird import claims, trial, trial_states
+from benchbird import claims, trial_states
 from benchbird.claims import Holder, this_process
 from benchbird.records import SegmenterIdentity, Status
-from benchbird.results import ResultsStore
+from benchbird.results import CHECKPOINT_FOLDER, STATUS_FILE, ResultsStore
 from benchbird.trial_states import (
-    CHECKPOINT_FOLDER,
     FAILED,
     STATES,
-    STATUS_FILE,
     TrialState,
     claim_life,
     moment,
@@ -77,8 +75,7 @@ def only(results: Path) -> TrialState:
     return state
 
 
-def test_names_and_statuses_are_those_of_trials() -> None:
-    assert (STATUS_FILE, CHECKPOINT_FOLDER) == (trial.STATUS_FILE, trial.CHECKPOINT_FOLDER)
+def test_statuses_are_those_of_records() -> None:
     statuses = set(Status.__args__)  # type: ignore[attr-defined]
     assert statuses == {"done", *FAILED}
     assert statuses < set(STATES)
@@ -159,6 +156,14 @@ def test_a_claim_that_is_no_plain_file_is_never_opened(results: Path, tmp_path: 
 def test_without_a_claim_the_status_tells(results: Path, status: str, state: str) -> None:
     write_status(make_trial(results), status)
     assert only(results).state == state
+
+
+def test_the_epochs_of_a_first_trial_are_told_by_its_status(results: Path) -> None:
+    folder = make_trial(results)
+    (folder / STATUS_FILE).write_text(json.dumps({"status": "running", "epochs": 128}))
+    (folder / "curve.jsonl").write_text('{"epoch": 1}\n')
+    state = only(results)
+    assert (state.epoch, state.epochs) == (1, 128)
 
 
 def test_a_checkpoint_alone_is_interrupted_and_an_empty_folder_waits(results: Path) -> None:
