@@ -31,6 +31,17 @@ class Slot:
 WHOLE_MACHINE = (Slot(),)
 
 
+def divide_machine(device: str, jobs: int | None) -> tuple[tuple[Slot, ...], str | None]:
+    """The slots of a run on this machine, and what a person should know of them; see `make_slots`."""
+    accelerators = 0
+    if device == "cuda":
+        from benchbird.backend import count_accelerators
+
+        accelerators = count_accelerators()
+    slots = make_slots(device, jobs, accelerators)
+    return slots, slot_notice(slots, device, accelerators)
+
+
 def make_slots(device: str, jobs: int | None, accelerators: int) -> tuple[Slot, ...]:
     """Divide this machine.
 

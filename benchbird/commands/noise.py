@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from benchbird.noise import Budget
     from benchbird.records import TrialRecord
     from benchbird.registry import Registry
+    from benchbird.slots import Slot
     from benchbird.speeds import Speeds
 
 
@@ -34,6 +35,7 @@ class Settings:
     seed: int
     repeats: int
     device: str
+    jobs: int | None
     cache: Path | None
     retry_failed: bool
     dry_run: bool
@@ -53,6 +55,8 @@ class Settings:
               help="Also load this plugin file. Can be repeated.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
               help="Where to compute.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N",
+              help="Trainings at a time, as in `benchbird run`.  [default: one on each GPU, else one]")  # fmt: skip
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
               metavar="DIR", help="Where trainings are kept, in the study's folder `noise`.")  # fmt: skip
 @click.option("--cache", type=click.Path(path_type=Path), metavar="DIR",
@@ -80,18 +84,22 @@ def measure(settings: Settings) -> int:
     from benchbird.execution.local import warm_up
     from benchbird.noise import summarize
     from benchbird.noise_report import noise_document, plan_document, render_noise
+    from benchbird.slots import divide_machine
 
     if not settings.dry_run:
         warm_up()
     config, registry, device = _decide(settings)
     cache = cache_folder(settings.cache)
     budget, left_out = _plan(settings, config, registry, cache)
-    speeds, seconds = _announce(budget, left_out, cache, device)
+    slots, notice = divide_machine(device, settings.jobs)
+    if notice:
+        click.echo(f"notice     {notice}", err=True)
+    speeds, seconds = _announce(budget, left_out, cache, device, slots)
     if settings.dry_run:
         if settings.as_json:
             click.echo(json.dumps(plan_document(budget, left_out, seconds), indent=2))
         return 0
-    records = _train(budget, cache, registry, device, speeds)
+    records = _train(budget, cache, registry, device, speeds, slots)
     noise = summarize(budget, records)
     if settings.as_json:
         click.echo(json.dumps(noise_document(budget, records, noise, left_out), indent=2))
@@ -154,7 +162,9 @@ def _plan(
     return budget, left_out
 
 
-def _announce(budget: Budget, left_out: Sequence[str], cache: Path, device: str) -> tuple[Speeds | None, float]:
+def _announce(
+    budget: Budget, left_out: Sequence[str], cache: Path, device: str, slots: tuple[Slot, ...]
+) -> tuple[Speeds | None, float]:
     """Print the budget; this machine's speeds, where trainings are left, and the estimated seconds."""
     from benchbird.environment import describe_machine
     from benchbird.progress import duration
@@ -166,11 +176,11 @@ def _announce(budget: Budget, left_out: Sequence[str], cache: Path, device: str)
     if not budget.plan.unended:
         click.echo("estimate   nothing is left to train", err=True)
         return None, 0.0
-    speeds = find_speeds(budget.plan, device, None, cache)
+    speeds = find_speeds(budget.plan, device, slots[0].threads, cache)
     for label, reason in speeds.unusable.items():
         click.echo(f"warning    {label} will fail: {reason}", err=True)
     machine = f" on {describe_machine(speeds.environment)}" if speeds.environment else ""
-    seconds = estimate_seconds(budget.plan, speeds.by_label)
+    seconds = estimate_seconds(budget.plan, speeds.by_label) / len(slots)
     click.echo(f"estimate   about {duration(seconds)}{machine}, cache {cache}", err=True)
     return speeds, seconds
 
@@ -196,7 +206,12 @@ def _lines(budget: Budget, left_out: Sequence[str], device: str) -> list[str]:
 
 
 def _train(
-    budget: Budget, cache: Path, registry: Registry, device: str, speeds: Speeds | None
+    budget: Budget,
+    cache: Path,
+    registry: Registry,
+    device: str,
+    speeds: Speeds | None,
+    slots: tuple[Slot, ...],
 ) -> tuple[TrialRecord, ...]:
     """Train what is left; the records of all trainings."""
     from benchbird.progress import Progress
@@ -210,4 +225,4 @@ def _train(
         progress.observe({**event, "label": f"{event.get('label')}{name}"})
 
     with contextlib.closing(progress):
-        return run_plan(budget.plan, cache, registry, speeds, device=device, observe=observe)
+        return run_plan(budget.plan, cache, registry, speeds, device=device, slots=slots, observe=observe)

@@ -312,15 +312,10 @@ def _announce(
 
 def _slots(settings: Settings, device: str) -> tuple[Slot, ...]:
     """How many trials run at a time, and where; says what that does to their timings."""
-    from benchbird.slots import make_slots, slot_notice
+    from benchbird.slots import divide_machine
 
-    accelerators = 0
-    if device == "cuda":
-        from benchbird.backend import count_accelerators
-
-        accelerators = count_accelerators()
-    slots = make_slots(device, settings.jobs, accelerators)
-    if notice := slot_notice(slots, device, accelerators):
+    slots, notice = divide_machine(device, settings.jobs)
+    if notice:
         click.echo(f"notice     {notice}", err=True)
     return slots
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchbird.environment import available_cores
 from tests.small_bench import Bench, make_bench
 
 PLUGIN = '''\
@@ -39,6 +40,9 @@ class OneConvolution(nn.Module):
 def benchbird_segmenters():
     return [SegmenterSpec(name="one_convolution", build=OneConvolution)]
 '''
+
+
+TWO_AT_A_TIME = ("--jobs", "2") if available_cores() > 1 else ()
 
 
 @pytest.fixture
@@ -134,7 +138,7 @@ def test_failed_trainings_are_listed_and_a_segmenter_with_chance_of_its_own_is_f
     unchanged = noise(bench, *chosen)
     assert unchanged.returncode == 1
     assert "8 ended trainings are not done; --retry-failed" in unchanged.stderr
-    mended = noise(bench, *chosen, "--retry-failed")
+    mended = noise(bench, *chosen, "--retry-failed", *TWO_AT_A_TIME)
     assert mended.returncode == 0, mended.stderr
     assert "Failed trainings" not in mended.stdout
     assert "repeats exactly" not in mended.stdout

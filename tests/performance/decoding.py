@@ -1,7 +1,8 @@
 """How much faster two cores prepare data than one: hashing, decoding, shrinking, writing and checking, whole.
 
 Makes pairs of 1024×3000 PNGs like spectrograms, then prepares them at 256² into a new cache folder each time, by turns
-on one core and on two, each time in a process of its own; the start of workers counts.
+on one core and on two, each time in a process of its own; the start of workers counts. Beside it the limit: two
+processes that have nothing to do with one another prepare half of the pairs each, each on a core of its own.
 
     python tests/performance/decoding.py [--pairs 480] [--rounds 3]
 """
@@ -30,28 +31,44 @@ DIFFERENT = 12
 
 
 def prepare(root: Path, cache: Path, cores: int) -> float:
-    """Seconds of `prepare_splits` on some cores of this process's."""
+    """Seconds of `prepare_splits` on some cores of this process's: so many of the first, or the last one for -1."""
     from benchbird.data import birdsound
     from benchbird.data.cache import prepare_splits
 
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+        own = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, own[1:2] if cores < 0 else own[:cores])
     started = time.perf_counter()
-    prepare_splits(birdsound.find(root, {}), 256, cache, workers=cores, progress=False)
+    prepare_splits(birdsound.find(root, {}), 256, cache, workers=abs(cores), progress=False)
     return time.perf_counter() - started
 
 
-def seconds(root: Path, cache: Path, cores: int) -> float:
+def start(root: Path, cache: Path, cores: int) -> subprocess.Popen[str]:
     command = [sys.executable, __file__, "--prepare", str(root), str(cache), str(cores)]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def seconds(process: subprocess.Popen[str]) -> float:
+    """What a process measured, waited for."""
+    told, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"preparing failed with exit code {process.returncode}")
+    return float(told)
+
+
+def seconds_apart(halves: Path, caches: Path) -> float:
+    """Seconds that two processes take which share nothing, each half of the pairs on a core of its own."""
+    both = [start(halves, Path(f"{caches} {cores}"), cores) for cores in (1, -1)]
+    return max(map(seconds, both))
 
 
 @dataclass(frozen=True)
 class Round:
-    """Both ways, one after the other, and how many cores others used meanwhile."""
+    """All three ways, one after the other, and how many cores others used meanwhile."""
 
     alone_s: float
     together_s: float
+    apart_s: float
     others_cores: float
 
 
@@ -62,15 +79,17 @@ def compare(pairs: int, times: int) -> int:
 
     rounds: list[Round] = []
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name) / "root"
+        root, halves = Path(name) / "root", Path(name) / "halves"
         counts = {"Train": pairs * 2 // 3, "Valid": pairs // 6, "Test": pairs // 6}
         write_many(root, counts, PICTURE_SIZE, DIFFERENT)
-        seconds(root, Path(name) / "warm-up", 2)
+        write_many(halves, {split: count // 2 for split, count in counts.items()}, PICTURE_SIZE, DIFFERENT)
+        seconds(start(root, Path(name) / "warm-up", 2))
         for number in range(times):
             meter = LoadMeter()
             order = (1, 2) if number % 2 == 0 else (2, 1)
-            taken = {cores: seconds(root, Path(name) / f"cache {number} {cores}", cores) for cores in order}
-            rounds.append(Round(taken[1], taken[2], meter.others_cores() or 0.0))
+            taken = {cores: seconds(start(root, Path(name) / f"cache {number} {cores}", cores)) for cores in order}
+            apart_s = seconds_apart(halves, Path(name) / f"cache {number} apart")
+            rounds.append(Round(taken[1], taken[2], apart_s, meter.others_cores() or 0.0))
     quiet = [one for one in rounds if one.others_cores <= QUIET_CORES]
     for title, kept in (("all rounds", rounds), ("quiet rounds", quiet)):
         if kept:
@@ -81,6 +100,11 @@ def compare(pairs: int, times: int) -> int:
                 f"{statistics.median(one.together_s for one in kept):.2f} s, ratio {statistics.median(ratios):.2f} "
                 f"({min(ratios):.2f} to {max(ratios):.2f}); others used "
                 f"{statistics.median(one.others_cores for one in kept):.2f} cores"
+            )
+            limits = [one.alone_s / one.apart_s for one in kept]
+            print(
+                f"  limit, two processes apart: ratio {statistics.median(limits):.2f} "
+                f"({min(limits):.2f} to {max(limits):.2f})"
             )
     if not quiet:
         print("others kept this machine busy: nothing can be said of the promise")
