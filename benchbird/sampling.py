@@ -22,6 +22,9 @@ FEW = 6
 LEVEL = 0.95
 """Of the interval of a median."""
 
+PATIENCE = 3.0
+"""Times the longest time that a row gets, where others keep its ratio from being known at all."""
+
 SETTLING = 3
 """A chunk of more iterations than this leaves out its first, which finds the caches full of another's data."""
 
@@ -69,8 +72,10 @@ class SamplingRule:
         max_rounds: after which a block ends.
         min_iterations: of a row, unless `min_seconds` come first.
         min_seconds: of a row, unless `min_iterations` come first.
-        max_seconds: of iterations, mean over the contenders, after which uncertain ratios get no further rounds.
+        max_seconds: of iterations, mean over the contenders, after which only badly known ratios get further rounds,
+            up to `PATIENCE` times as long.
         ratio_tolerance: a ratio is known when the 95 % interval of its median is no wider than ± this share.
+        ratio_bound: and badly known while it is wider than ± this one.
     """
 
     warm_up_window: int = 5
@@ -87,6 +92,7 @@ class SamplingRule:
     min_seconds: float = 3.0
     max_seconds: float = 12.0
     ratio_tolerance: float = 0.01
+    ratio_bound: float = 0.025
 
     @property
     def turn_s(self) -> float:
@@ -277,13 +283,19 @@ def is_enough(rounds: Sequence[Sequence[Chunk]], groups: Sequence[Hashable], rul
     for own, seconds in zip(rounds, spent, strict=True):
         if sum(map(len, own)) < rule.min_iterations and seconds < rule.min_seconds:
             return False
-    if number >= rule.max_rounds or statistics.fmean(spent) >= rule.max_seconds:
+    seconds = statistics.fmean(spent)
+    if number >= rule.max_rounds or seconds >= PATIENCE * rule.max_seconds:
         return True
-    return all(sum(map(len, undisturbed(own))) >= FEW for own in rounds) and all(
-        is_known(paired_ratio(rounds[index], rounds[reference]), rule)
+    ratios = [
+        paired_ratio(rounds[index], rounds[reference])
         for index, reference in enumerate(references(groups))
         if index != reference
-    )
+    ]
+    if seconds >= rule.max_seconds:
+        # Those that rest on disturbed rounds too: they are what more of them helps.
+        return all(ratio.uncertainty <= rule.ratio_bound for ratio in ratios)
+    is_quiet = all(sum(map(len, undisturbed(own))) >= FEW for own in rounds)
+    return is_quiet and all(is_known(ratio, rule) for ratio in ratios)
 
 
 def references(groups: Sequence[Hashable]) -> list[int]:

@@ -216,7 +216,19 @@ class TestEnough:
 
         assert len(held([steady(1.0), restless()], ["", ""])[0]) == RULE.max_rounds
         by_time = held([steady(1.0), restless()], ["", ""], SamplingRule(max_seconds=30.0))
-        assert 6 < len(by_time[0]) < 20
+        spent = [sum(one.seconds for chunk in own for one in chunk) for own in by_time]
+        assert sampling.PATIENCE * 30.0 <= statistics.fmean(spent) < sampling.PATIENCE * 30.0 + 5
+
+    @pytest.mark.parametrize(("apart", "rounds"), [(0.004, 6), (0.015, 11), (0.03, 31)])
+    def test_a_badly_known_ratio_gets_more_time_than_one_that_is_nearly_known(self, apart: float, rounds: int) -> None:
+        """The other contender takes `apart` less or more in every second process."""
+        rule = SamplingRule(max_seconds=10.0)
+        given: list[list[Chunk]] = [[], []]
+        while not sampling.is_enough(given, ["", ""], rule):
+            sign = 1 if len(given[0]) % 2 else -1
+            given[0].append((Iteration(0.1),) * 10)
+            given[1].append((Iteration(0.1 * (1 + sign * apart)),) * 10)
+        assert len(given[0]) == pytest.approx(rounds, abs=1)
 
     def test_contenders_of_other_groups_are_not_compared(self) -> None:
         durations = itertools.cycle([1.0, 1.0, 2.0, 2.0, 4.0, 4.0])

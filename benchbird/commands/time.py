@@ -97,7 +97,8 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
 @click.option("--min-seconds", type=click.FloatRange(0, 3600), default=3.0, show_default=True, metavar="S",
               help="Measure a row for so long, or for 100 iterations if they take less.")  # fmt: skip
 @click.option("--max-seconds", type=click.FloatRange(0, 3600), default=12.0, show_default=True, metavar="S",
-              help="Go on for so long a row while a ratio isn't known to 1 %.")  # fmt: skip
+              help="Go on for so long a row while a ratio isn't known to 1 %; three times as long where it isn't "
+              "even to 2.5 %.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N",
               help="Threads to compute with on a CPU; 1 takes waiting for other processes out.  "
               "[default: torch's choice]")  # fmt: skip
