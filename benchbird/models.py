@@ -46,15 +46,15 @@ def load_segmenter(
 
 
 def _load_own(segmenter: SegmenterIdentity, plugin_files: Sequence[Path]) -> Registry:
-    """What is installed, and the file that the segmenter comes from.
+    """What the segmenter comes from: its distribution, or its file.
 
-    A rival's file that fails, or that turns torch's settings as it is imported, must not touch this segmenter.
+    A rival that fails, or that turns torch's settings as it is imported, must not touch this segmenter.
     """
     own = [path for path in plugin_files if path.is_file() and file_sha256(path) == segmenter.source_sha256]
     try:
-        registry = load_registry(own, groups={SEGMENTERS})
-        if segmenter.name not in registry.segmenters and len(own) < len(plugin_files):
-            # Its file is another one than it was: only its name tells which.
+        registry = load_registry(own, groups={SEGMENTERS}, provenance=segmenter.plugin)
+        if segmenter.name not in registry.segmenters:
+            # What offers it is another file or version than it was: only its name tells which.
             registry = load_registry(plugin_files, groups={SEGMENTERS})
     except PluginError as error:
         # A record is meant to be published, and of a path with spaces nobody else can tell where it ends.

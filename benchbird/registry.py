@@ -86,10 +86,17 @@ class Registry:
                 logger.warning("%s: benchbird_trial_finished failed: %s", implementation.plugin_name, error)
 
 
-def load_registry(files: Sequence[Path] = (), groups: Collection[str] = GROUPS) -> Registry:
+def load_registry(
+    files: Sequence[Path] = (), groups: Collection[str] = GROUPS, provenance: str | None = None
+) -> Registry:
     """Load the plugins of `groups` from entry points, and `files`, which the user named.
 
     A broken entry point becomes a warning. A broken file is an error.
+
+    Args:
+        files: Python files.
+        groups: of entry points.
+        provenance: load the entry points of this distribution alone, such as `benchbird 0.1.0`; None for all.
 
     Raises:
         PluginError: a named file can't be used, or two plugins offer one name.
@@ -100,6 +107,8 @@ def load_registry(files: Sequence[Path] = (), groups: Collection[str] = GROUPS) 
     warnings: list[str] = []
     _folder_sha256.cache_clear()
     for entry_point in _distinct_entry_points(groups):
+        if provenance not in (None, _provenance(entry_point)):
+            continue
         try:
             plugin = _from_entry_point(entry_point)
             _register(manager, plugin)
@@ -138,9 +147,13 @@ def _distinct_entry_points(groups: Collection[str]) -> list[EntryPoint]:
     return sorted(found.values(), key=lambda entry_point: (entry_point.name, entry_point.value))
 
 
-def _from_entry_point(entry_point: EntryPoint) -> Plugin:
+def _provenance(entry_point: EntryPoint) -> str:
     distribution = entry_point.dist
-    provenance = f"{distribution.name} {distribution.version}" if distribution else "unknown distribution"
+    return f"{distribution.name} {distribution.version}" if distribution else "unknown distribution"
+
+
+def _from_entry_point(entry_point: EntryPoint) -> Plugin:
+    provenance = _provenance(entry_point)
     origin = f"entry point {entry_point.name} = {entry_point.value} of {provenance}"
     module = _guarded(f"{origin}: failed to load", entry_point.load)
     if not isinstance(module, types.ModuleType):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from benchbird import models
 from benchbird.durable import file_sha256
 from benchbird.errors import PluginError, ProtocolViolation
 from benchbird.models import build_model, load_segmenter
 from benchbird.records import SegmenterIdentity
+from benchbird.registry import Registry, load_registry
 from tests.record_factory import make_segmenter
 
 PLUGIN = """\
@@ -39,7 +42,7 @@ def write_plugin(folder: Path, name: str, build: str = "lambda: nn.Conv2d(3, 1, 
 
 
 def identity(path: Path) -> SegmenterIdentity:
-    return replace(make_segmenter(path.stem), options={}, source_sha256=file_sha256(path))
+    return replace(make_segmenter(path.stem), options={}, plugin=path.name, source_sha256=file_sha256(path))
 
 
 @pytest.fixture
@@ -51,6 +54,20 @@ def test_of_several_files_only_the_segmenters_own_is_run(files: list[Path]) -> N
     spec = load_segmenter(identity(files[1]), files)
     assert spec.name == "mine"
     assert [path.with_suffix(".ran").exists() for path in files] == [False, True, False]
+
+
+def test_of_what_is_installed_only_the_segmenters_own_distribution_is_loaded(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def load(files: list[Path], **options: Any) -> Registry:
+        asked.append((files, options["provenance"]))
+        return load_registry(files, **options)
+
+    monkeypatch.setattr(models, "load_registry", load)
+    load_segmenter(identity(files[1]), files)
+    assert asked == [([files[1]], "mine.py")]
 
 
 def test_a_rivals_file_that_fails_does_not_matter(files: list[Path]) -> None:

@@ -134,6 +134,17 @@ BROKEN = {
 }
 
 
+def test_of_one_distribution_alone_no_other_is_imported(install: Install, tmp_path: Path) -> None:
+    ran = f"\nfrom pathlib import Path\nPath({str(tmp_path)!r}, __name__).touch()\n"
+    for name in ("mine", "rival"):
+        source = HEADER + segmenter(name) + ran
+        install(f"test-{name}", {f"test_{name}.py": source}, segmenters={name: f"test_{name}"})
+    assert set(load_registry(provenance="test-mine 2.5").segmenters) == {"mine"}
+    assert ((tmp_path / "test_mine").exists(), (tmp_path / "test_rival").exists()) == (True, False)
+    assert set(load_registry(provenance="mine.py").segmenters) == set()
+    assert set(load_registry().segmenters) == {"mine", "rival"}
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_entry_point_is_one_warning_and_the_others_are_there(case: str, install: Install) -> None:
     source, message = BROKEN[case]

@@ -17,6 +17,9 @@ from benchbird.data.synthetic.scenes import SyntheticSample, synthesize
 from benchbird.data.synthetic.streams import sample_identity
 from benchbird.data.synthetic.voices import VOICES
 
+pytestmark = pytest.mark.xdist_group("scenes")
+"""In one test process: both would make all the samples."""
+
 QUICK = SyntheticOptions(seconds_min=2.4, seconds_max=3.0)
 CENSUS = 200
 
