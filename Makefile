@@ -10,6 +10,9 @@ BENCHMARK ?= benchmarks/birdsound.yaml
 BIN := .venv/bin
 STAMP := .venv/installed
 
+# Every run is a new process or three: without its bytecode each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup run test test-all test-gpu check faults lock perf clean
 
 help:

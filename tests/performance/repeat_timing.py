@@ -1,8 +1,9 @@
 """How far the ratios of `benchbird time` repeat from one invocation to the next.
 
-    python tests/performance/repeat_timing.py unet:encoder=resnet18 atrous_segnet --size 64 --threads 1
+    python tests/performance/repeat_timing.py [--times 5] [unet:encoder=resnet18 atrous_segnet --size 64 --threads 1]
 
-Whatever isn't an option of this script is handed on to `benchbird time`.
+Whatever isn't an option of this script is handed on to `benchbird time`; without any, two small rows are timed and
+what comes of it goes into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.performance_document import transcript
 
 BOUND = 0.05
 SMALL = ["unet:encoder=resnet18", "atrous_segnet", "--size", "64", "--batch-sizes", "8", "--threads", "1"]
@@ -32,12 +37,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=5, help="invocations (default 5)")
     own, handed_on = parser.parse_known_args()
-    # With nothing asked for (`make perf`): what takes minutes.
-    handed_on = handed_on or SMALL
+    if handed_on:
+        repeat(own.times, handed_on)
+        return
+    with transcript("repeated timing", f"python tests/performance/repeat_timing.py --times {own.times}"):
+        print(f"benchbird time {' '.join(SMALL)}")
+        repeat(own.times, SMALL)
+
+
+def repeat(times: int, arguments: list[str]) -> None:
+    """Time again and again, and print how far the invocations are apart."""
     ratios: dict[str, list[float]] = defaultdict(list)
     speeds: dict[str, list[float]] = defaultdict(list)
-    for number in range(1, own.times + 1):
-        document = time_once(handed_on)
+    for number in range(1, times + 1):
+        document = time_once(arguments)
         for row in document["rows"]:
             name = f"{row['label']} {row['precision']} {row['work']} batch {row['batch_size']}"
             speeds[name].append(row["images_per_s"])
@@ -46,10 +59,10 @@ def main() -> None:
         latest = ", ".join(f"{values[-1]:.3f}" for values in ratios.values())
         others = document["others_cores"] or 0.0
         processes = max((row["processes"] for row in document["rows"]), default=0)
-        print(f"{number} of {own.times}: ratios {latest}; {processes} processes, others used up to {others:.1f} cores",
+        print(f"{number} of {times}: ratios {latest}; {processes} processes, others used up to {others:.1f} cores",
               flush=True)  # fmt: skip
     for title, found in (("images/s", speeds), ("ratio", ratios)):
-        print(f"\n{title}, least … most of {own.times} invocations:")
+        print(f"\n{title}, least … most of {times} invocations:")
         for name, values in found.items():
             apart = max(values) / min(values) - 1
             verdict = "" if title != "ratio" else ", within 5 %" if apart <= BOUND else ", NOT within 5 %"
