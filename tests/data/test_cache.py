@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchbird.cache_folder import cache_folder
 from benchbird.contract import AnySample, GeneratedSample
 from benchbird.data import birdsound
 from benchbird.data.cache import (
@@ -357,21 +356,6 @@ def test_a_generator_that_breaks_the_contract_is_named(tmp_path: Path) -> None:
         ("number", "its attribute 'snr_db' is 3.0, expected"),
     ):
         assert f"{name}: {reason}" in str(caught.value)
-
-
-def test_the_cache_folder_is_the_option_then_the_variable_then_the_users(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("BENCHBIRD_CACHE", str(tmp_path / "variable"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache_folder(Path("here")) == Path("here")
-    assert cache_folder(None) == tmp_path / "variable"
-    monkeypatch.setenv("BENCHBIRD_CACHE", "")
-    assert cache_folder(None) == tmp_path / "xdg" / "benchbird"
-    for ignored in ("", "relative"):
-        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
-        assert cache_folder(None) == tmp_path / "home" / ".cache" / "benchbird"
 
 
 def test_the_size_of_a_folder(root: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def serve() -> None:
 
 def trained() -> list[Training]:
     """A small training after 0, 1, …, `EPOCHS` epochs; the selected epoch isn't always the last."""
-    from tests.test_checkpoint import begin, go_on, make_protocol
+    from tests.checkpoint_factory import begin, go_on, make_protocol
 
     protocol = make_protocol()
     states = [begin(protocol)]
@@ -117,7 +117,7 @@ def carry_out(plan: Plan, folder: Path, trainings: list[Training]) -> None:
         AssertionError: neither this generation nor the one before was loaded, or the training went on otherwise.
     """
     from benchbird.checkpoint import load_checkpoint
-    from tests.test_checkpoint import TRIAL, assert_same_state, begin, go_on, make_protocol
+    from tests.checkpoint_factory import TRIAL, assert_same_state, begin, go_on, make_protocol
 
     process = os.fork()
     if process == 0:
@@ -141,7 +141,7 @@ def carry_out(plan: Plan, folder: Path, trainings: list[Training]) -> None:
 def _save_and_die(plan: Plan, folder: Path, trainings: list[Training]) -> NoReturn:
     """The saves before the case's too, since what they left undone a power cut would still meet."""
     from benchbird.checkpoint import save_checkpoint
-    from tests.test_checkpoint import TRIAL
+    from tests.checkpoint_factory import TRIAL
 
     try:
         trap = Trap(plan)

@@ -95,8 +95,8 @@ def check(case: str, folder: Path) -> None:
         _check_run(case, folder, name, file, generations)
         return
     from benchbird.checkpoint import load_checkpoint
-    from tests.test_checkpoint import TRIAL as OWN
-    from tests.test_checkpoint import assert_same_state, begin, make_protocol
+    from tests.checkpoint_factory import TRIAL as OWN
+    from tests.checkpoint_factory import assert_same_state, begin, make_protocol
 
     epochs = dice(case).randint(2, EPOCHS)
     _save(folder, OWN, epochs)
