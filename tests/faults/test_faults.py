@@ -10,21 +10,25 @@ import pytest
 from tests.faults.suite import CannotBeTried, Fault, load_faults
 
 FAULTS = load_faults()
-QUICK_S = 8.0
-"""Cases that take longer are left to `make test-all`."""
+
+SHARING = ("F1", "F3", "F4", "F6", "F10")
+"""Compared with the same undisturbed run, which each test process makes once: one process does them all."""
 
 
-def marked() -> list[Any]:
+def short_cases() -> list[Any]:
     return [
         pytest.param(
-            fault, case, id=f"{fault.number}-{case}", marks=[pytest.mark.slow] if fault.case_s > QUICK_S else []
+            fault,
+            case,
+            id=f"{fault.number}-{case}",
+            marks=[pytest.mark.xdist_group("undisturbed")] if fault.number in SHARING else [],
         )
         for fault in FAULTS
         for case in fault.short
     ]
 
 
-@pytest.mark.parametrize(("fault", "case"), marked())
+@pytest.mark.parametrize(("fault", "case"), short_cases())
 def test_it_holds(fault: Fault, case: str, tmp_path: Path) -> None:
     folder = tmp_path / "case"
     folder.mkdir()
