@@ -5,7 +5,9 @@ Owns the composition: what is read, what is remembered, what is said of trials w
 
 from __future__ import annotations
 
+import hashlib
 import json
+import marshal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +19,6 @@ from benchbird.errors import ResultsError, UsageError
 from benchbird.index import Index
 from benchbird.leaderboard import BESIDE, RECORDED, SHOWN_BESIDE, by_label, rank, recorded
 from benchbird.pooling import has_predictions
-from benchbird.protocol import canonical_digest
 from benchbird.readings import (
     READING_VERSION,
     predictions_key,
@@ -116,7 +117,9 @@ def _evaluation_key(done: Sequence[TrialRecord], present: Sequence[TrialRecord],
         for one in done
     ]
     versions = [ASSESSMENT_VERSION, READING_VERSION, metric, list(BESIDE)]
-    return f"evaluation/{canonical_digest([versions, trials])}"
+    # Not as JSON: writing out seventy numbers a trial would take longer than all else that a known study needs.
+    # The format of version 2 doesn't depend on which objects happen to be shared.
+    return f"evaluation/{hashlib.sha256(marshal.dumps([versions, trials], 2)).hexdigest()}"
 
 
 def _facts(scores: SplitScores | None) -> list[dict[str, Any]]:

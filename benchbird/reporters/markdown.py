@@ -18,6 +18,10 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
 """Entities where dialects disagree about a backslash."""
 
 
+_MARKUP = re.compile(r"(?i)[\\`*\[\]~$_&<>|]|://|www\.")
+"""What `escape` changes; nearly every cell has nothing of it."""
+
+
 def render(leaderboard: Leaderboard) -> str:
     """Title, table, failed trials, notes."""
     name, rest = headline(leaderboard)
@@ -67,6 +71,8 @@ def _escaped(texts: Iterable[str]) -> list[str]:
 
 def escape(text: str) -> str:
     """`text`, of one line, so that Markdown shows exactly its characters."""
+    if not _MARKUP.search(text):
+        return text
     text = re.sub(r"[\\`*\[\]~$]", r"\\\g<0>", text)
     # Within a word an underscore is no markup, and a backslash would only be in the way.
     text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
