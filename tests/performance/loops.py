@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import os
 import statistics
 import subprocess
 import sys
@@ -49,7 +50,7 @@ class Worker:
         command = [sys.executable, "-m", "tests.performance.contenders.worker", "epochs", module]
         self.process = subprocess.Popen(
             [*command, json.dumps(asdict(job))],
-            env=environment, cwd=ROOT, text=True,
+            env={**os.environ, **environment}, cwd=ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
