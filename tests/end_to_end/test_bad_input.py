@@ -10,6 +10,9 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
+from benchbird import speeds
+from benchbird.cli import main
+from benchbird.execution import local
 from tests.small_bench import BENCHMARK, Bench
 
 
@@ -90,14 +93,50 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.replace(" ", "-"))
-def test_a_mistake_gets_one_clear_answer(bench: Bench, case: str) -> None:
+@pytest.fixture
+def run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """`benchbird run small.yaml` in this process, where no child may be needed: exit code, output, errors."""
+    monkeypatch.chdir(bench.folder)
+    monkeypatch.setenv("BENCHBIRD_CACHE", str(bench.folder / "cache"))
+    monkeypatch.setattr(local, "warm_up", lambda: None)
+    monkeypatch.setattr(speeds, "run_in_child", lambda *_args, **_options: pytest.fail("a child was started"))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["run", "small.yaml", "--device", "cpu", *arguments])
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+FROM_A_SHELL = ("unknown key", "plugin that fails", "unreadable image", "other size", "read-only results")
+"""The last three are met after the segmenters' speed was probed, by a child."""
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case not in FROM_A_SHELL], ids=lambda case: case.replace(" ", "-")
+)
+def test_a_mistake_gets_one_clear_answer(bench: Bench, run: Callable[..., tuple[int, str, str]], case: str) -> None:
+    prepare, expected, words = CASES[case]
+    code, output, told = run(*prepare(bench))
+    assert code == expected, told
+    assert "Traceback" not in told
+    assert output == ""
+    for word in words:
+        assert word in told
+    assert bench.records() == []
+
+
+@pytest.mark.parametrize("case", FROM_A_SHELL)
+def test_a_mistake_gets_one_clear_answer_from_a_shell(bench: Bench, case: str) -> None:
     prepare, code, words = CASES[case]
-    arguments = prepare(bench)
-    done = bench.run(*arguments)
-    assert done.returncode == code, done.stderr
+    done = bench.run(*prepare(bench))
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stdout == ""
     for word in words:
         assert word in done.stderr
     assert bench.records() == []

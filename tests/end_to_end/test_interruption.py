@@ -83,13 +83,8 @@ EXIT_CODES: dict[Callable[[subprocess.Popen[str]], None], int] = {
 }
 
 
-SLOW = (kill_parent, terminate)
-"""Ways to end a run that differ little from another one; `make test-all` tries them."""
-
-
-@pytest.mark.parametrize(
-    "end", [pytest.param(end, marks=[pytest.mark.slow] if end in SLOW else []) for end in EXIT_CODES]
-)
+@pytest.mark.slow  # the fault suite's short form ends runs in most of these ways, too
+@pytest.mark.parametrize("end", EXIT_CODES)
 def test_an_ended_run_goes_on_to_the_same_scores(tmp_path: Path, end: Callable[[subprocess.Popen[str]], None]) -> None:
     undisturbed, disturbed = make_bench(tmp_path / "undisturbed"), make_bench(tmp_path / "disturbed")
     assert undisturbed.run(*LONG).returncode == 0
@@ -142,6 +137,7 @@ def test_trials_side_by_side_are_those_of_one_after_another(tmp_path: Path) -> N
     assert len(times) == 6
 
 
+@pytest.mark.slow  # so does the fault suite's short form
 def test_two_runs_at_once_share_the_trials(bench: Bench) -> None:
     segmenters = "segmenters=[{name: atrous_segnet, options: {base_channels: 4}}, threshold]"
     several = ("--set", "protocol.epochs=12", "--set", segmenters, "--seeds", "0,1,2")

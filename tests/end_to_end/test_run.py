@@ -144,6 +144,7 @@ def test_one_failing_trial_leaves_the_others_alone_and_is_retried_only_when_told
     assert attempts == {"one_convolution": 2, "threshold": 1}
 
 
+@pytest.mark.slow  # the fault suite's short form has all of these in one run
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [

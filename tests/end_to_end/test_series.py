@@ -75,6 +75,7 @@ def test_the_same_weights_are_scored_on_further_test_sets_once(bench: Bench) -> 
     assert len(kept) == 2
 
 
+@pytest.mark.slow
 def test_further_tests_of_a_cross_validation_are_its_own(bench: Bench) -> None:
     other, only = bench.folder / "other", ("--only", "threshold")
     write_birds(other, {"Test": 4}, seed=7)

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.faults.suite import CannotBeTried, Fault, load_faults
 
 FAULTS = load_faults()
-
-SHARING = ("F1", "F3", "F4", "F6", "F10")
-"""Compared with the same undisturbed run, which each test process makes once: one process does them all."""
+SHORT = [pytest.param(fault, case, id=f"{fault.number}-{case}") for fault in FAULTS for case in fault.short]
 
 
-def short_cases() -> list[Any]:
-    return [
-        pytest.param(
-            fault,
-            case,
-            id=f"{fault.number}-{case}",
-            marks=[pytest.mark.xdist_group("undisturbed")] if fault.number in SHARING else [],
-        )
-        for fault in FAULTS
-        for case in fault.short
-    ]
-
-
-@pytest.mark.parametrize(("fault", "case"), short_cases())
+@pytest.mark.parametrize(("fault", "case"), SHORT)
 def test_it_holds(fault: Fault, case: str, tmp_path: Path) -> None:
     folder = tmp_path / "case"
     folder.mkdir()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -17,17 +20,22 @@ from benchbird.data.synthetic.scenes import SyntheticSample, synthesize
 from benchbird.data.synthetic.streams import sample_identity
 from benchbird.data.synthetic.voices import VOICES
 
-pytestmark = pytest.mark.xdist_group("scenes")
-"""In one test process: both would make all the samples."""
-
 QUICK = SyntheticOptions(seconds_min=2.4, seconds_max=3.0)
 CENSUS = 200
 
 
 @pytest.fixture(scope="module")
-def samples() -> list[SyntheticSample]:
-    """As many samples as tell a share of 5 % from one of 10 %."""
-    return [synthesize(QUICK, "train", index) for index in range(CENSUS)]
+def samples(tmp_path_factory: pytest.TempPathFactory) -> list[SyntheticSample]:
+    """As many samples as tell a share of 5 % from one of 10 %; of several test processes the first makes them."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "census.pickle"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            made = [synthesize(QUICK, "train", index) for index in range(CENSUS)]
+            shared.write_bytes(pickle.dumps(made))
+    found: list[SyntheticSample] = pickle.loads(shared.read_bytes())
+    return found
 
 
 def with_bird(samples: list[SyntheticSample]) -> list[SyntheticSample]:
