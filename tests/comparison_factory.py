@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from benchbird.cli import main
 from benchbird.comparison import StudyComparison, compare
 from benchbird.index import Index
 from benchbird.matches import Match
@@ -36,3 +40,21 @@ class Said:
 
 def after(tmp_path: Path, levels: dict[str, float], **study: Any) -> Path:
     return write_study(tmp_path / "after", levels, **{"seeds": SEEDS, "protocol": OTHER_PROTOCOL, **study})
+
+
+def first_study(folder: Path) -> Path:
+    """What `after` is compared with."""
+    return write_study(folder / "before", {"unet": 0.70, "atrous_segnet": 0.68}, seeds=SEEDS)
+
+
+def compare_command(capsys: pytest.CaptureFixture[str], cache: Path) -> Callable[..., Said]:
+    """`benchbird compare` in this process."""
+
+    def run(*arguments: str | Path) -> Said:
+        with pytest.raises(SystemExit) as ended:
+            main(["compare", *map(str, arguments), "--cache", str(cache)])
+        code = ended.value.code
+        assert isinstance(code, int)
+        return Said(code, *capsys.readouterr())
+
+    return run

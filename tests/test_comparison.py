@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from benchbird.cli import main
 from benchbird.comparison_report import render_comparison, sentence
 from benchbird.definitions import DEFINITIONS
 from benchbird.index import Index
@@ -17,7 +16,16 @@ from benchbird.protocol import study_digest
 from benchbird.results import find_records
 from benchbird.scored_study import difference_of_tests, read_scored_study, why_apart
 from benchbird.studies import select_study
-from tests.comparison_factory import OTHER_PROTOCOL, SEEDS, Said, after, compared, one_match
+from tests.comparison_factory import (
+    OTHER_PROTOCOL,
+    SEEDS,
+    Said,
+    after,
+    compare_command,
+    compared,
+    first_study,
+    one_match,
+)
 from tests.predictions_factory import IMAGES, MadeUpImages, make_predictions, write_study
 from tests.record_factory import make_record
 from tests.test_pooling import write_folds
@@ -25,21 +33,12 @@ from tests.test_pooling import write_folds
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Said]:
-    """The command line in this process, with a cache of its own."""
-
-    def run(*arguments: str | Path) -> Said:
-        with pytest.raises(SystemExit) as ended:
-            main(["compare", *map(str, arguments), "--cache", str(tmp_path / "cache")])
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Said(code, *capsys.readouterr())
-
-    return run
+    return compare_command(capsys, tmp_path / "cache")
 
 
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
-    return write_study(tmp_path / "before", {"unet": 0.70, "atrous_segnet": 0.68}, seeds=SEEDS)
+    return first_study(tmp_path)
 
 
 # Verdicts

@@ -12,34 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from benchbird.cli import main
 from benchbird.comparison import compare
 from benchbird.comparison_report import comparison_document, render_comparison, sentence
 from benchbird.errors import ResultsError
 from benchbird.index import Index
 from benchbird.results import find_records
-from tests.comparison_factory import OTHER_PROTOCOL, SEEDS, Said, after, compared
+from tests.comparison_factory import OTHER_PROTOCOL, SEEDS, Said, after, compare_command, compared, first_study
 from tests.predictions_factory import write_study, write_trial
 from tests.record_factory import MALICIOUS_NAMES, make_segmenter
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Said]:
-    """The command line in this process, with a cache of its own."""
-
-    def run(*arguments: str | Path) -> Said:
-        with pytest.raises(SystemExit) as ended:
-            main(["compare", *map(str, arguments), "--cache", str(tmp_path / "cache")])
-        code = ended.value.code
-        assert isinstance(code, int)
-        return Said(code, *capsys.readouterr())
-
-    return run
+    return compare_command(capsys, tmp_path / "cache")
 
 
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
-    return write_study(tmp_path / "before", {"unet": 0.70, "atrous_segnet": 0.68}, seeds=SEEDS)
+    return first_study(tmp_path)
 
 
 def test_one_segmenter_each_is_matched_whatever_its_label(tmp_path: Path, run: Callable[..., Said]) -> None:
