@@ -4,8 +4,9 @@
 
 Speed: AtrousSegNet's training, each setting in a process of its own, epochs in turn. Compile seconds are those of
 the first epoch over a later one. bf16 that the processor must imitate is timed at the smallest size alone, and
-trained with in tests/test_fast_options.py alone: it is thirty times slower. Scores: AtrousSegNet of base width 16 on the embedded set, 100/30/60 images at
-64², 10 epochs, test `iou_pooled` against the plain protocol with the same seed. Writes to docs/performance.md.
+trained with in tests/test_fast_options.py alone: it is thirty times slower. Scores: AtrousSegNet of base width 16
+on the embedded set, 100/30/60 images at 64², 10 epochs, test `iou_pooled` against the plain protocol with the same
+seed. Writes to docs/performance.md.
 """
 
 from __future__ import annotations
