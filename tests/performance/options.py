@@ -150,7 +150,7 @@ def main() -> None:
     score_rows = scores(chosen.seeds)
     imitated = "" if "bf16" in hardware_precisions(CPU) else " This processor has no bf16 arithmetic: it is imitated."
     text = (
-        f"{provenance('python tests/performance/options.py')}{imitated}\n\n"
+        f"{provenance(f'python tests/performance/options.py --rounds {chosen.rounds}')}{imitated}\n\n"
         f"{table(['setting', 'size', 'images/s', '÷ plain (least…most)', 'compile, s'], fast_rows)}\n\n"
         f"{table(['setting', 'test iou_pooled', 'difference to plain', f'tolerance {TOLERANCE}'], score_rows)}"
     )
