@@ -11,10 +11,8 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,7 +20,7 @@ import torch
 
 from benchbird.environment import available_cores, capture_environment, describe_machine
 from benchbird.progress import duration
-from tests.faults.suite import ROWS, Fault, Row, load_faults, store, stored, try_case
+from tests.faults.suite import ROWS, Fault, Row, carry_out, load_faults, store, stored
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "reliability.md"
@@ -124,13 +122,6 @@ def main() -> int:
     place(table(faults, list(stored())))
     print(f"{failed} failed; the table is in {DOCUMENT.relative_to(ROOT)}")
     return 1 if failed else 0
-
-
-def carry_out(number: str, case: str, version: str) -> Row:
-    """One case in a folder of its own."""
-    (fault,) = (fault for fault in load_faults() if fault.number == number)
-    with tempfile.TemporaryDirectory(prefix="fault ") as folder:
-        return try_case(fault, case, Path(folder), version, date.today().isoformat())
 
 
 if __name__ == "__main__":
