@@ -178,7 +178,7 @@ def finish_trial(folder: Path, record: TrialRecord) -> None:
 def reopen_trial(folder: Path, record: TrialRecord) -> None:
     """Make an ended trial one that is to be run again from its beginning; its attempts are counted on."""
     before = Attempt(started_at=record.started_at, attempts=record.attempts, duration_s=record.duration_s)
-    _write_status(folder, "reopened", before, record.protocol["epochs"])
+    _write_status(folder, "reopened", before, record.protocol.get("epochs"))
     for name in (RECORD_FILE, CURVE_FILE, PREDICTIONS_FILE, WEIGHTS_FILE):
         (folder / name).unlink(missing_ok=True)
 
@@ -362,5 +362,5 @@ def _write_curve(folder: Path, training: Training) -> None:
     write_durably(folder / CURVE_FILE, "".join(lines).encode())
 
 
-def _write_status(folder: Path, status: str, attempt: Attempt, epochs: int) -> None:
+def _write_status(folder: Path, status: str, attempt: Attempt, epochs: object) -> None:
     write_json_durably(folder / STATUS_FILE, {"status": status, "epochs": epochs, **asdict(attempt)})

@@ -81,7 +81,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 def measure(settings: Settings) -> int:
     """Carry out one noise budget; the exit code."""
     from benchbird.cache_folder import cache_folder
-    from benchbird.execution.local import warm_up
+    from benchbird.execution.server import warm_up
     from benchbird.noise import summarize
     from benchbird.noise_report import noise_document, plan_document, render_noise
     from benchbird.slots import divide_machine

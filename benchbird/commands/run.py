@@ -128,7 +128,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 def run(settings: Settings) -> int:
     """Carry out one run, or one for each value of a sweep; the exit code."""
-    from benchbird.execution.local import warm_up
+    from benchbird.execution.server import warm_up
     from benchbird.sweep import parse_sweep
 
     if not settings.dry_run:

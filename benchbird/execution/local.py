@@ -6,7 +6,6 @@ ends itself and its own children within a second. What a trial does is `trial.py
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import faulthandler
 import io
@@ -14,23 +13,18 @@ import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
 from benchbird.durable import make_folder
-from benchbird.errors import UsageError
-from benchbird.execution import allocation
 from benchbird.execution.orphans import kill_orphans
-
-PRELOADED = ("benchbird.execution.adoption", "benchbird.execution.preload")
-"""Imported once by the fork server, in the background, and shared by every child."""
+from benchbird.execution.server import server_pid, warm_up
 
 GRACE_S = 3.0
 """What a child gets to end in after it was asked to."""
@@ -45,9 +39,6 @@ LOG_KEPT_BYTES = 2**20
 
 Event = Mapping[str, Any]
 KilledFor = Literal["", "time", "silence"]
-
-_STARTING = threading.Lock()
-"""Held while the environment is another than the run's."""
 
 _LIVING: set[int] = set()
 _COUNTING = threading.Lock()
@@ -114,68 +105,6 @@ class Ending:
 
 NO_BOUNDS = Bounds()
 ANYWHERE = Place()
-
-
-def warm_up() -> None:
-    """Start the fork server, which begins to import what trials need, and return at once.
-
-    Raises:
-        UsageError: the folder for temporary files can't hold its socket.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOADED))
-    from multiprocessing.forkserver import ensure_running
-
-    # Left to itself, a server among its imports would hear only seconds later that its run has ended.
-    atexit.unregister(_end_server)
-    atexit.register(_end_server)
-    with _STARTING, _fit_for_server():
-        try:
-            ensure_running()
-        except OSError as error:
-            if "AF_UNIX" not in str(error):
-                raise
-            raise UsageError(
-                f"{tempfile.gettempdir()}: the name of the folder for temporary files is too long for a socket in it; "
-                "set TMPDIR to a shorter one, such as /tmp"
-            ) from error
-
-
-def _server_pid() -> int | None:
-    """Process id of the fork server; None before it is started."""
-    from multiprocessing import forkserver
-
-    return getattr(forkserver._forkserver, "_forkserver_pid", None)
-
-
-def _end_server() -> None:
-    server = _server_pid()
-    if server is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(server, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def _fit_for_server() -> Iterator[None]:
-    """What a process started within inherits: deafness to Ctrl-C, safe imports, memory that is kept."""
-    # The server would print a traceback if Ctrl-C, which is meant for the run, met it at its imports.
-    previous = None
-    if threading.current_thread() is threading.main_thread():
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # It is started by `python -c`, to which a `random.py` that lies about would be the standard library's.
-    wanted = {"PYTHONSAFEPATH": "1", allocation.VARIABLE: allocation.tunables()}
-    given = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in given.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if previous is not None:
-            signal.signal(signal.SIGINT, previous)
 
 
 def run_in_child(
@@ -334,7 +263,7 @@ def _kill_leftovers(pid: int | None) -> None:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    server = _server_pid()
+    server = server_pid()
     with _COUNTING:
         _LIVING.discard(pid)
         if server is not None:

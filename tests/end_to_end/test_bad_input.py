@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchbird import speeds
 from benchbird.cli import main
-from benchbird.execution import local
+from benchbird.execution import server
 from tests.small_bench import BENCHMARK, Bench
 
 
@@ -100,7 +100,7 @@ def run(
     """`benchbird run small.yaml` in this process, where no child may be needed: exit code, output, errors."""
     monkeypatch.chdir(bench.folder)
     monkeypatch.setenv("BENCHBIRD_CACHE", str(bench.folder / "cache"))
-    monkeypatch.setattr(local, "warm_up", lambda: None)
+    monkeypatch.setattr(server, "warm_up", lambda: None)
     monkeypatch.setattr(speeds, "run_in_child", lambda *_args, **_options: pytest.fail("a child was started"))
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -18,7 +17,7 @@ import psutil
 import pytest
 
 from benchbird.errors import ResultsError
-from benchbird.execution import local
+from benchbird.execution import local, server
 from benchbird.execution.local import Bounds, Ending, Place, run_in_child
 from tests.execution import targets
 from tests.execution.processes import gone_within
@@ -31,7 +30,7 @@ def small_server() -> Iterator[None]:
     """A fork server without torch, for this module alone."""
     SERVER._stop()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "PRELOADED", ("benchbird.execution.adoption",))
+        patch.setattr(server, "PRELOADED", ("benchbird.execution.adoption",))
         patch.delenv("PYTHONUNBUFFERED", raising=False)
         patch.delenv("PYTHONSAFEPATH", raising=False)
         yield
@@ -307,42 +306,11 @@ def test_children_of_two_threads_do_not_hold_each_others_pipes(events: list[Mapp
 
 
 def test_a_dead_fork_server_is_replaced(events: list[Mapping[str, Any]]) -> None:
-    local.warm_up()
+    server.warm_up()
     os.kill(SERVER._forkserver_pid, signal.SIGKILL)
     time.sleep(0.2)
     assert run_in_child(targets.count, 1, log=None, on_event=events.append).exit_code == 0
     assert len(events) == 1
-
-
-def test_a_folder_that_no_socket_fits_into_is_told(tmp_path: Path) -> None:
-    deep = tmp_path / ("x" * 90)
-    deep.mkdir()
-    program = "from benchbird.execution.local import warm_up; warm_up()"
-    done = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(deep)}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert "UsageError" in done.stderr and "set TMPDIR to a shorter one" in done.stderr
-
-
-def test_warm_up_leaves_the_process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=0")
-    before = signal.getsignal(signal.SIGINT)
-    local.warm_up()
-
-    def again_and_again() -> None:
-        for _ in range(200):
-            local.warm_up()
-
-    threads = [threading.Thread(target=again_and_again) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert signal.getsignal(signal.SIGINT) is before
-    assert "PYTHONSAFEPATH" not in os.environ
-    assert os.environ["GLIBC_TUNABLES"] == "glibc.malloc.check=0"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")

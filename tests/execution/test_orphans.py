@@ -20,13 +20,13 @@ SCRIPT = """
     import os, signal, sys, time
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     sys.path.insert(0, {root!r})
-    from benchbird.execution import local
+    from benchbird.execution import local, server
     from tests.execution import targets
 
     if __name__ == "__main__":
-        local.PRELOADED = ()
+        server.PRELOADED = ()
         local.GRACE_S = 1.0
-        local.warm_up()
+        server.warm_up()
         from multiprocessing import forkserver
         print(forkserver._forkserver._forkserver_pid, flush=True)
         local.run_in_child(
@@ -95,11 +95,11 @@ def test_the_server_is_deaf_to_ctrl_c_and_to_modules_in_the_working_folder(tmp_p
         import sys, time, os, signal
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.path.append({str(Path(__file__).parents[2])!r})
-        from benchbird.execution import local
+        from benchbird.execution import local, server
         from tests.execution import targets
         if __name__ == "__main__":
-            local.PRELOADED = ("no_such_module",)
-            local.warm_up()
+            server.PRELOADED = ("no_such_module",)
+            server.warm_up()
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.killpg(0, signal.SIGINT)
             print(local.run_in_child(targets.count, 2, log=None, on_event=print))
