@@ -12,7 +12,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import torch
 
 from benchbird.environment import available_cores, capture_environment, describe_machine
 from benchbird.progress import duration
-from tests.faults.suite import ROWS, Fault, Row, carry_out, load_faults, store, stored
+from tests.faults.suite import ROWS, Fault, Row, be_deaf, carry_out, load_faults, store, stored
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "reliability.md"
@@ -104,23 +104,32 @@ def main() -> int:
         for fault in faults:
             print(f"{fault.number:4} {len(fault.cases):5} × {fault.case_s:g} s  {fault.title}")
         return 0
-    failed = 0
-    # Spawned, since cases change their process's environment and signals.
-    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as executor:
+    outcomes: dict[Future[Row], str] = {}
+
+    def take(done: Future[Row]) -> None:
+        row = done.result()
+        store(row)
+        outcomes[done] = row.outcome
+        took = f"{row.outcome} ({row.seconds:.1f} s)"
+        print(f"[{len(outcomes)}/{len(left)}] {row.fault} {row.case}: {took} {row.why}", flush=True)
+
+    # Spawned, since cases change their process's environment and signals; and deaf to Ctrl-C, which reaches them too.
+    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn"), initializer=be_deaf) as executor:
         rows = [executor.submit(carry_out, fault.number, case, version) for fault, case in left]
         try:
-            for number, done in enumerate(as_completed(rows), 1):
-                row = done.result()
-                store(row)
-                failed += row.outcome == "failed"
-                took = f"{row.outcome} ({row.seconds:.1f} s)"
-                print(f"[{number}/{len(left)}] {row.fault} {row.case}: {took} {row.why}", flush=True)
+            for done in as_completed(rows):
+                take(done)
         except KeyboardInterrupt:
-            executor.shutdown(wait=False, cancel_futures=True)
-            print("stopped; the same command goes on")
-            return 130
+            print("stopping after the cases under way; the same command goes on", flush=True)
+            executor.shutdown(wait=True, cancel_futures=True)
+            for done in rows:
+                if done not in outcomes and not done.cancelled():
+                    take(done)
     place(table(faults, list(stored())))
+    failed = list(outcomes.values()).count("failed")
     print(f"{failed} failed; the table is in {DOCUMENT.relative_to(ROOT)}")
+    if len(outcomes) < len(left):
+        return 130
     return 1 if failed else 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import tempfile
 import time
 import traceback
@@ -107,6 +108,11 @@ def try_case(fault: Fault, case: str, folder: Path, commit: str, date: str) -> R
         fault=fault.number, case=case, outcome=outcome, why=why, seconds=round(time.monotonic() - started, 3),
         commit=commit, date=date,
     )  # fmt: skip
+
+
+def be_deaf() -> None:
+    """Leave Ctrl-C to the process that hands the cases out; runs that a case interrupts hear it again by themselves."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def carry_out(number: str, case: str, version: str) -> Row:
