@@ -141,17 +141,21 @@ def run_trial(request: TrialRequest, report: Report) -> TrialRecord:
     def note(status: str) -> None:
         _write_status(request.folder, status, so_far(), request.protocol.epochs)
 
-    note("running")
     try:
-        outcome = _execute(request, report, lambda: note("running"))
-        record = make_record(request, "done", "", so_far(), outcome=outcome)
+        note("running")
+        try:
+            outcome = _execute(request, report, lambda: note("running"))
+            record = make_record(request, "done", "", so_far(), outcome=outcome)
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            record = make_record(request, status_of(error), describe_error(error), so_far())
+        finish_trial(request.folder, record)
     except KeyboardInterrupt:
-        note("interrupted")
+        if (request.folder / RECORD_FILE).exists():
+            _remove_traces(request.folder)  # it has ended
+        else:
+            note("interrupted")
         raise
-    except (Exception, SystemExit) as error:
-        traceback.print_exc()
-        record = make_record(request, status_of(error), describe_error(error), so_far())
-    finish_trial(request.folder, record)
     return record
 
 
@@ -171,6 +175,10 @@ def read_attempt(folder: Path) -> Attempt:
 def finish_trial(folder: Path, record: TrialRecord) -> None:
     """Write the record, then remove what only a trial under way needs."""
     add_record(folder, record)
+    _remove_traces(folder)
+
+
+def _remove_traces(folder: Path) -> None:
     (folder / STATUS_FILE).unlink(missing_ok=True)
     shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
 

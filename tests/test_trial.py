@@ -107,6 +107,29 @@ def test_an_interrupt_leaves_a_status_and_a_checkpoint_and_no_record(requests: t
     assert record.attempts == 2
 
 
+@pytest.mark.parametrize("moment", ["_write_status", "add_record", "_remove_traces"])
+def test_an_interrupt_at_the_very_beginning_or_end_is_told_too(
+    requests: tuple[TrialRequest, ...], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Once, before anything else is done in that function."""
+    request, real = requests[1], getattr(trial, moment)
+
+    def interrupted(*arguments: Any) -> None:
+        monkeypatch.setattr(trial, moment, real)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trial, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(request, ignore)
+    if moment == "_remove_traces":
+        assert (request.folder / RECORD_FILE).exists()
+        assert not (request.folder / "status.json").exists()
+    else:
+        assert not (request.folder / RECORD_FILE).exists()
+        assert json.loads((request.folder / "status.json").read_text())["status"] == "interrupted"
+        assert run_trial(request, ignore).attempts == 2
+
+
 def test_a_reopened_trial_counts_its_attempts_on(requests: tuple[TrialRequest, ...]) -> None:
     request = requests[1]
     record = run_trial(request, ignore)
