@@ -14,6 +14,7 @@ import threading
 NAMES = (
     "benchbird.trial",
     "torch._dynamo",  # torch imports it when the first optimiser is made, which takes as long as torch itself
+    "pydantic.type_adapter",  # records are checked against their schema before they are written
     "torchvision",
     "segmentation_models_pytorch",
 )
