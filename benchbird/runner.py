@@ -6,6 +6,7 @@ The process that runs this never holds a model. Printing is the command's, throu
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import threading
 import time
@@ -236,7 +237,7 @@ class _Workshop:
                 if ending.exit_code != 0 and not ending.was_asked:
                     raise ResultsError(
                         f"{folder / RECORD_FILE}: in place, but its process {ending.cause} before it was sure to "
-                        f"outlast a power cut ({LOG_FILE} beside it says why); check the disk, then run again"
+                        f"outlast a power cut{_last_words(folder)}. Check the disk, then run again"
                     )
             elif ending.was_asked:
                 raise Interrupted(
@@ -289,20 +290,22 @@ def _record_of_death(request: TrialRequest, ending: Ending, bounds: Bounds, envi
         reason = f"its process {ending.cause}"
         if ending.exit_code >= 0:
             reason += " and left no record"
-    last = _last_line(request.folder / LOG_FILE)
-    if last:
-        reason += f"; last line of {LOG_FILE}: {last}"
+    reason += _last_words(request.folder)
     return make_record(request, status, reason, read_attempt(request.folder), environment=environment)
 
 
-def _last_line(path: Path) -> str:
+def _last_words(folder: Path) -> str:
+    """What a trial's log ends with, as the end of a sentence; empty where it says nothing."""
     try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - 4096))
+        with (folder / LOG_FILE).open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 4096))
             lines = stream.read().decode(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return without_paths("".join(char for char in lines[-1] if char.isprintable()))[:200] if lines else ""
+    if not lines:
+        return ""
+    last = without_paths("".join(char for char in lines[-1] if char.isprintable()))[:200]
+    return f"; last line of {LOG_FILE}: {last}"
 
 
 def reopen_failed(plan: Plan) -> Plan:
