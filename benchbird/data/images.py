@@ -10,6 +10,7 @@ nothing in it reaches that half. Any other mask of many values is refused, never
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from PIL import ImageFile
 
 MOST_PIXELS = 64_000_000
+MOST_BYTES = 2**28
+"""Of a file: 4 for each of so many pixels. What a picture may carry beside its pixels is read whole by its decoder."""
+
 LEAST_SIDE = 16
 HALF = 128
 """Where a JPEG mask is cut."""
@@ -148,6 +152,9 @@ class _reading:
 
 
 def _open(path: Path, stream: BinaryIO) -> tuple[ImageFile.ImageFile, Header]:
+    size_bytes = os.fstat(stream.fileno()).st_size
+    if size_bytes > MOST_BYTES:
+        raise Unreadable(path, f"too large: {size_bytes >> 20} MiB, expected at most {MOST_BYTES >> 20} MiB")
     start = stream.read(_LONGEST_SIGNATURE)
     if not start:
         raise Unreadable(path, "empty file (0 bytes)")

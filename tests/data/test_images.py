@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from benchbird.data.images import Unreadable, check_header, kind_fits_name, read_image, read_mask
+from benchbird.data.images import MOST_BYTES, Unreadable, check_header, kind_fits_name, read_image, read_mask
 from tests.data.picture_files import encoded, mask_bytes, picture, png_that_claims
 
 PIXELS, BIRD = picture()
@@ -111,6 +112,16 @@ def test_several_pictures_in_one_file_are_refused(tmp_path: Path) -> None:
 def test_a_png_without_its_end_chunk_always_loads(tmp_path: Path) -> None:
     path = put(tmp_path, "a.png", GOOD[:-14])
     assert np.array_equal(read_image(path), PIXELS)
+
+
+def test_a_file_of_too_many_bytes_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(GOOD)
+    os.truncate(path, MOST_BYTES)
+    assert check_header(path).size_text == "48x32"
+    os.truncate(path, 5 * 2**40)  # sparse: no decoder could go through it in time
+    with pytest.raises(Unreadable, match="too large: 5242880 MiB, expected at most 256 MiB"):
+        check_header(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

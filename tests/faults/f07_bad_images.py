@@ -40,11 +40,15 @@ SHARED_REASONS = {
 
 @dataclass(frozen=True)
 class Bad:
-    """A broken pair: the bytes of its image and its mask, None for a good one, and words of the reason."""
+    """A broken pair: the bytes of its image and its mask, None for a good one, and words of the reason.
+
+    An image of more bytes than it is given has a hole behind them, which takes no room on the disk.
+    """
 
     reason: str
     image: bytes | None = None
     mask: bytes | None = None
+    size_bytes: int | None = None
 
 
 _PIXELS, _BIRD = picture(7)
@@ -75,6 +79,9 @@ MADE: Mapping[str, Bad] = {
     "one pixel": Bad("too small", image=encoded(np.zeros((1, 1), np.uint8)), mask=encoded(np.zeros((1, 1), np.uint8))),
     "header of 30000 x 30000": Bad("too large", image=png_that_claims(30000, 30000)),
     "mask's header of 30000 x 30000": Bad("too large", mask=png_that_claims(30000, 30000)),
+    "image with a chunk of 1.2 GB": Bad(
+        "too large: 1144 MiB", image=_GOOD[:33] + (1_200_000_000).to_bytes(4, "big") + b"prIv", size_bytes=1_200_000_000
+    ),
     "header of 2147483647 x 2147483647": Bad("too large", image=png_that_claims(2**31 - 1, 2**31 - 1)),
     "mask of another size": Bad("24x16, its image is 48x32", mask=encoded(np.zeros((16, 24), np.uint8))),
     "mask transposed": Bad("32x48, its image is 48x32", mask=mask_bytes(_BIRD.T)),
@@ -140,10 +147,16 @@ def _check_run(sandbox: Sandbox, names: Mapping[str, str]) -> None:
     assert skipping != plain, "leaving samples out must be another study"
 
 
+def _write(birds: Path, name: str, bad: Bad) -> None:
+    write_pair(birds / "Train", name, bad.image, bad.mask, seed=7)
+    if bad.size_bytes is not None:
+        os.truncate(birds / "Train" / "Images" / name, bad.size_bytes)
+
+
 def _made(case: str, folder: Path) -> None:
     sandbox, birds = _bench(folder)
     bad = MADE[case]
-    write_pair(birds / "Train", "bad.png", bad.image, bad.mask, seed=7)
+    _write(birds, "bad.png", bad)
     kind = "Masks" if bad.image is None else "Images"
     _check_list(sandbox, birds, {"bad": (kind if case != "one pixel" else "", bad.reason)})
     _check_run(sandbox, {"bad.png": bad.reason})
@@ -184,7 +197,7 @@ def _all_made(folder: Path) -> None:
     """Every made-up file in one data set: one pass lists them all, and the run without them completes."""
     sandbox, birds = _bench(folder)
     for case, bad in MADE.items():
-        write_pair(birds / "Train", f"{case}.png", bad.image, bad.mask, seed=7)
+        _write(birds, f"{case}.png", bad)
     _check_list(sandbox, birds, {case: ("", bad.reason) for case, bad in MADE.items()})
     _check_run(sandbox, {f"{case}.png": bad.reason for case, bad in MADE.items()})
     done = sandbox.call("run", "small.yaml", "--device", "cpu", "--set", "data.skip_bad=true")
