@@ -97,7 +97,7 @@ def find_layout(root: Path, recording_pattern: str | None = None, *, allow_links
         DataError: the root isn't a folder that can be read, or manifest or pattern can't be used.
     """
     entries = _entries(root)
-    rule = recording_rule(root, recording_pattern)
+    rule = recording_rule(root, recording_pattern, allow_links=allow_links)
     border = None if allow_links else root
     faults: list[DataFault] = []
     splits = []
@@ -118,7 +118,7 @@ def find_single_split(folder: Path, recording_pattern: str | None = None, *, all
     Raises:
         DataError: as `find_layout`.
     """
-    rule = recording_rule(folder, recording_pattern)
+    rule = recording_rule(folder, recording_pattern, allow_links=allow_links)
     faults: list[DataFault] = []
     name = folder.resolve().name
     split = _find_split(None if allow_links else folder, folder, split_of(name) or name, rule, faults)
@@ -136,7 +136,7 @@ def find_test_split(root: Path, recording_pattern: str | None = None, *, allow_l
     if holds_one_split(root):
         return find_single_split(root, recording_pattern, allow_links=allow_links)
     border = None if allow_links else root
-    rule = recording_rule(root, recording_pattern)
+    rule = recording_rule(root, recording_pattern, allow_links=allow_links)
     faults: list[DataFault] = []
     entries = [entry for entry in _entries(root) if split_of(entry.name) == "test"]
     folder = _one_of(border, root, entries, faults)

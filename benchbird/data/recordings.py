@@ -60,8 +60,12 @@ def split_of(word: str) -> str | None:
     return SPLIT_WORDS.get(word.strip().casefold())
 
 
-def read_manifest(root: Path) -> Manifest | None:
+def read_manifest(root: Path, *, allow_links: bool = False) -> Manifest | None:
     """Read `manifest.csv` in a data root; None where there is none or it has no column `name`.
+
+    Args:
+        root: the folder.
+        allow_links: follow a link that leaves it.
 
     Raises:
         DataError: it can't be read as UTF-8 comma-separated text, or has a recording for no name.
@@ -69,8 +73,11 @@ def read_manifest(root: Path) -> Manifest | None:
     path = root / MANIFEST_NAME
     if not path.is_file():
         return None
-    if path.resolve().parent != root.resolve():
-        raise DataError(f"{printable(path)}: a link that leaves the data root; put the file itself there")
+    if not allow_links and path.resolve().parent != root.resolve():
+        raise DataError(
+            f"{printable(path)}: a link that leaves the data root; put the file itself there, or set "
+            "data.allow_links: true"
+        )
     try:
         if path.stat().st_size > MOST_MANIFEST_BYTES:
             raise DataError(f"{printable(path)}: larger than {MOST_MANIFEST_BYTES >> 20} MiB")
@@ -147,8 +154,13 @@ class RecordingRule:
         return CHANNEL_SUFFIX.sub("", stem)
 
 
-def recording_rule(root: Path, pattern: str | None) -> RecordingRule:
+def recording_rule(root: Path, pattern: str | None, *, allow_links: bool = False) -> RecordingRule:
     """The rule that holds in a data root: manifest first, then the pattern, then the stem.
+
+    Args:
+        root: the folder.
+        pattern: regular expression with a group `recording`, or None.
+        allow_links: follow a manifest's link that leaves the root.
 
     Raises:
         DataError: the manifest can't be read, or the pattern isn't a regular expression with the group.
@@ -164,4 +176,4 @@ def recording_rule(root: Path, pattern: str | None) -> RecordingRule:
                 f"recording pattern {printable(pattern)}: has no group named {PATTERN_GROUP}; "
                 r"expected something like (?P<recording>XC\d+)"
             )
-    return RecordingRule(read_manifest(root), compiled)
+    return RecordingRule(read_manifest(root, allow_links=allow_links), compiled)
