@@ -297,13 +297,19 @@ def _put_in_place(partial_folder: Path, folder: Path) -> PreparedSplit:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove partial folders whose run is dead: on this machine by process, on others after a week."""
+    """Remove partial folders whose run is dead: on this machine by process, on others after a week.
+
+    Containers of one host name don't see one another's processes, so that a folder which is written to stays.
+    """
     for folder in parent.glob(f".*{TEMPORARY_SUFFIX}"):
         with suppress(OSError, ValueError):
             host, process = folder.name.split(".")[2:4]
-            old = time.time() - folder.stat().st_mtime > _ABANDONED_S
-            if old or (host == this_host() and not is_alive(int(process))):
+            untouched_s = time.time() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            is_dead = host == this_host() and not is_alive(int(process)) and untouched_s > _WRITING_S
+            if is_dead or untouched_s > _ABANDONED_S:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 _ABANDONED_S = 7 * 86_400.0
+_WRITING_S = 600.0
+"""Whoever prepares data writes all the time."""
