@@ -13,8 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchbird.cache_folder import cache_folder
+from benchbird.processes import this_host
 
-INDEX_FILE = "index.sqlite"
+INDEX_FILE = f"index-{this_host()}.sqlite"
+"""One for each machine: SQLite's write-ahead log needs memory that all writers share, which a cache folder on a network
+file system hasn't."""
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +98,10 @@ class Index:
             self.close()
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
                 # Not a database, or a torn one: made anew by the next run.
-                with contextlib.suppress(OSError):
-                    assert self._path is not None
-                    self._path.unlink()
+                assert self._path is not None
+                for suffix in ("", "-wal", "-shm"):
+                    with contextlib.suppress(OSError):
+                        self._path.with_name(self._path.name + suffix).unlink()
             self._path = None
 
 

@@ -15,7 +15,7 @@ import pytest
 from benchbird.comparison import compare
 from benchbird.comparison_report import comparison_document, render_comparison, sentence
 from benchbird.errors import ResultsError
-from benchbird.index import Index
+from benchbird.index import INDEX_FILE, Index
 from benchbird.results import find_records
 from tests.comparison_factory import OTHER_PROTOCOL, SEEDS, Said, after, compare_command, compared, first_study
 from tests.predictions_factory import write_study, write_trial
@@ -159,7 +159,7 @@ def test_hostile_names_forge_nothing(name: str, before: Path) -> None:
 def test_the_index_gives_the_same_answer(before: Path, tmp_path: Path, run: Callable[..., Said]) -> None:
     worse = after(tmp_path, {"unet": 0.6, "atrous_segnet": 0.68})
     first = run(before, worse)
-    assert (tmp_path / "cache" / "index.sqlite").exists()
+    assert (tmp_path / "cache" / INDEX_FILE).exists()
     assert run(before, worse) == first
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchbird.cli import main
 from benchbird.definitions import DEFINITIONS
+from benchbird.index import INDEX_FILE
 from tests.predictions_factory import PREDICTIONS_FILE, MadeUpImages, write_study
 
 IMAGES = MadeUpImages(
@@ -57,7 +58,7 @@ def test_every_definition(study: Path, tmp_path: Path, capsys: pytest.CaptureFix
         assert [row[0] for row in table(edges)[2:]] == ["onset_ms", "offset_ms", "low_hz", "high_hz"]
         assert "In parentheses: 95 % interval over seeds and recordings.\n" in edges
         assert all(f"\n{name}: {one.meaning}" in edges for name, one in DEFINITIONS.items())
-    assert (tmp_path / "index.sqlite").is_file()
+    assert (tmp_path / INDEX_FILE).is_file()
 
 
 def test_by_recording(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
