@@ -181,12 +181,23 @@ def _advice(folder: Path, found: ResultsState) -> str:
         steps.append(
             f"delete the record.json of {_trials(damaged)} that {'is' if damaged == 1 else 'are'} damaged first"
         )
+    if silent := sum(_is_silent(trial) for study in found.studies for trial in study.trials):
+        whose = "one that runs" if silent == 1 else f"{silent} that run"
+        steps.append(f"`benchbird run` takes over {whose} elsewhere and gave no sign of life for long, if so it stays")
+    if found.faults:
+        steps.append("make readable what wasn't looked at")
     if counts["stale"]:
         steps.append(f"`benchbird clean {shlex.quote(plain_text(str(folder)))}` only tidies up")
     if not steps:
         under_way = number(UNDER_WAY)
         return f"nothing to do: {_trials(under_way)} under way" if under_way else "nothing to do: every trial is done"
     return f"to do: {'; '.join(steps)}"
+
+
+def _is_silent(trial: TrialState) -> bool:
+    from benchbird.claims import STALE_AFTER_S
+
+    return trial.state == "running elsewhere" and trial.heartbeat_s is not None and trial.heartbeat_s > STALE_AFTER_S
 
 
 def _trials(number: int) -> str:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from benchbird import results as results_module
 from benchbird.claims import this_process
 from benchbird.cli import main
-from benchbird.results import ResultsStore
+from benchbird.index import Index
+from benchbird.results import RecordFault, RecordScan, ResultsStore
 from tests.record_factory import MALICIOUS_NAMES, make_record, make_segmenter, realistic_records
 from tests.small_bench import BENCHMARK, Bench, make_bench
 
@@ -102,6 +104,40 @@ def test_all_done_needs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ResultsStore(tmp_path / "r").add(tmp_path / "r" / "b" / "s" / "x-1" / "seed-0", make_record())
     assert run(tmp_path / "r") == 0
     assert capsys.readouterr().out == "b / s: 1 done, of 1 trial begun\n\nnothing to do: every trial is done\n"
+
+
+@pytest.mark.parametrize(("silent_s", "advice"), [
+    (30, "nothing to do: 1 trial under way"),
+    (300, "`benchbird run` takes over one that runs elsewhere and gave no sign of life for long, if so it stays"),
+])  # fmt: skip
+def test_a_run_elsewhere_that_is_silent_is_no_comfort(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], silent_s: float, advice: str
+) -> None:
+    trial = tmp_path / "r" / "b" / "s" / "x-12345678" / "seed-0"
+    trial.mkdir(parents=True)
+    claim = trial / "claim-000001.json"
+    claim.write_text(json.dumps(asdict(replace(this_process(), host="elsewhere", machine="m", boot="another"))))
+    os.utime(claim, (time.time() - silent_s,) * 2)
+    assert run(tmp_path / "r") == 0
+    out = capsys.readouterr().out
+    assert "running elsewhere" in out
+    assert " ".join(out.split()).endswith(advice)
+
+
+def test_what_was_not_looked_at_is_no_reason_to_be_content(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ResultsStore(tmp_path / "r").add(tmp_path / "r" / "b" / "s" / "x-1" / "seed-0", make_record())
+    scan = results_module.find_records
+
+    def with_fault(folder: Path, index: Index | None = None) -> RecordScan:
+        found = scan(folder, index)
+        return replace(found, faults=(*found.faults, RecordFault(folder / "y", "Permission denied")))
+
+    monkeypatch.setattr("benchbird.trial_states.find_records", with_fault)
+    assert run(tmp_path / "r") == 0
+    out = capsys.readouterr().out
+    assert "every trial is done" not in out and "to do: make readable what wasn't looked at" in out
 
 
 def test_names_of_strangers_paint_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
