@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchbird.durable import TEMPORARY_SUFFIX, make_folder
-from benchbird.errors import ResultsError
+from benchbird.errors import ClaimLost, ResultsError
 
 HEARTBEAT_S = 10.0
 STALE_AFTER_S = 120.0
@@ -55,15 +55,64 @@ class Holder:
     token: str
 
 
+@dataclass(frozen=True)
+class ClaimTicket:
+    """What proves a claim, for whoever writes under it; picklable.
+
+    Attributes:
+        path: of the claim.
+        token: of its holder.
+    """
+
+    path: Path
+    token: str
+
+    def is_valid(self) -> bool:
+        """Whether the claim is still this one; also where the file system doesn't answer."""
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        except ValueError:
+            return False
+        return isinstance(content, dict) and content.get("token") == self.token
+
+    def check(self) -> None:
+        """Ask before each writing that a new holder must not suffer.
+
+        Raises:
+            ClaimLost: another run has taken the trial over.
+        """
+        if not self.is_valid():
+            raise ClaimLost(
+                f"{self.path.parent}: another run has taken this trial over, since this one gave no sign of life for "
+                f"{STALE_AFTER_S:g} s; nothing was written"
+            )
+
+
 class Claim:
-    """A held claim; its heart beats in a thread until `release`."""
+    """A held claim; its heart beats in a thread until `release`.
+
+    Attributes:
+        path: of its file.
+        holder: what is in it.
+        lost: set once another run has taken it, which it may after a long sleep or without a network.
+    """
 
     def __init__(self, path: Path, holder: Holder) -> None:
         self.path = path
         self.holder = holder
+        self.lost = threading.Event()
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
+
+    @property
+    def ticket(self) -> ClaimTicket:
+        """The proof of this claim."""
+        return ClaimTicket(self.path, self.holder.token)
 
     def release(self) -> None:
         """Give the trial up."""
@@ -81,12 +130,12 @@ class Claim:
 
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_S):
-            try:
-                os.utime(self.path)
-            except FileNotFoundError:
+            # Numbers are used again: the file may be another run's by now, and must not be kept alive from here.
+            if not self.ticket.is_valid():
+                self.lost.set()
                 return
-            except OSError:
-                continue  # a network file system may answer again at the next beat
+            with contextlib.suppress(OSError):  # a network file system may answer again at the next beat
+                os.utime(self.path)
 
 
 class Watch:

@@ -13,7 +13,7 @@ import os
 import secrets
 from pathlib import Path
 
-from benchbird.errors import ResultsError
+from benchbird.errors import DiskRefused
 
 TEMPORARY_SUFFIX = ".partial"
 
@@ -22,7 +22,7 @@ def write_durably(path: Path, content: bytes) -> None:
     """Replace `path` by a file that holds `content`, or leave what was there.
 
     Raises:
-        ResultsError: the disk refused (full, read-only, no permission); names path and bytes.
+        DiskRefused: full, read-only, no permission; names path and bytes.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     before = "what was there before is unchanged"
@@ -41,7 +41,7 @@ def write_durably(path: Path, content: bytes) -> None:
         before = "the new content is in place, but a power cut could still undo it"
         sync_folder(path.parent)
     except OSError as error:
-        raise ResultsError(
+        raise DiskRefused(
             f"{path}: could not write {len(content)} bytes: {error.strerror or error}; "
             f"{before}. Make room or choose another folder, then run again"
         ) from error
@@ -78,12 +78,12 @@ def make_folder(folder: Path) -> Path:
     """Create `folder` with its parents.
 
     Raises:
-        ResultsError: it can't be created or is a file.
+        DiskRefused: it can't be created or is a file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ResultsError(
+        raise DiskRefused(
             f"{folder}: could not create the folder: {error.strerror or error}; choose a folder that you may write to"
         ) from error
     return folder

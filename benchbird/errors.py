@@ -5,6 +5,8 @@
     ├── PluginError           1   a plugin, or the choice of a segmenter, data set or reporter
     ├── DataError             1   images, masks, splits, the cache
     ├── ResultsError          1   records, claims, checkpoints, published tables
+    │   ├── DiskRefused       1   a write that failed: disk full, read-only, forbidden
+    │   └── ClaimLost         1   another run has taken the trial over
     ├── ProtocolViolation     1   a model or plugin broke the contract or the protocol
     ├── Diverged              1   a loss or logit that is not a finite number
     ├── UsageError            2   a command line that can't be meant as it stands
@@ -61,6 +63,14 @@ class DataError(BenchbirdError):
 
 class ResultsError(BenchbirdError):
     """A record, claim, checkpoint or published table can't be read or written."""
+
+
+class DiskRefused(ResultsError):
+    """A file or folder could not be written; whatever was there before is whole."""
+
+
+class ClaimLost(ResultsError):
+    """The trial belongs to another run by now, since this one was silent for long; nothing more may be written."""
 
 
 class ProtocolViolation(BenchbirdError):

@@ -16,8 +16,8 @@ from typing import Literal
 
 from benchbird.plan import Plan, PlannedTrial, look_at
 from benchbird.records import SegmenterIdentity, TrialRecord
-from benchbird.results import NOISE_FOLDER
-from benchbird.trial import CURVE_FILE, WEIGHTS_FILE
+from benchbird.results import CURVE_FILE, NOISE_FOLDER
+from benchbird.trial_folder import WEIGHTS_FILE
 
 Kind = Literal["repeat", "initialisation", "order", "both"]
 

@@ -5,9 +5,8 @@ Owns the decisions before anything is trained. Reads names and hashes of files, 
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -24,13 +23,13 @@ from benchbird.data.identity import data_digest
 from benchbird.data.recordings import split_of
 from benchbird.data.soundness import keep_sound
 from benchbird.data.subset import check_further_leaks, check_leaks, draw_subset
-from benchbird.errors import BenchbirdError, DataError, PluginError
+from benchbird.errors import BenchbirdError, DataError, PluginError, ResultsError
 from benchbird.protocol import Protocol, study_digest
 from benchbird.records import SPLITS, Fold, SegmenterIdentity, TrialRecord
 from benchbird.registry import Registry
 from benchbird.results import RECORD_FILE, ResultsStore, read_record
 from benchbird.training import steps_per_epoch
-from benchbird.trial import CURVE_FILE
+from benchbird.trial_folder import epochs_in_curve
 
 _SHOWN_FAULTS = 10
 
@@ -75,6 +74,7 @@ class PlannedTrial:
         state: `new`, `started` (has a checkpoint's traces) or `ended` (has a record).
         epochs_done: of a started one.
         record: of an ended one.
+        failed: the record that it has and is to be run again in spite of, None for none.
         initialisation_seed: what the weights are drawn from; None for `seed`.
     """
 
@@ -84,6 +84,7 @@ class PlannedTrial:
     state: TrialState
     epochs_done: int = 0
     record: TrialRecord | None = None
+    failed: TrialRecord | None = None
     initialisation_seed: int | None = None
 
 
@@ -341,11 +342,11 @@ def make_plan(
     study = study_digest(config.protocol.digest, data.digest)
     store = ResultsStore(results)
     segmenters = [identify_segmenter(choice, registry) for choice in choices]
-    trials = [
-        look_at(store.trial_folder(config.name, study, segmenter, seed), segmenter, seed)
+    trials = _look_at_all(
+        (store.trial_folder(config.name, study, segmenter, seed), segmenter, seed)
         for seed in config.seeds
         for segmenter in segmenters
-    ]
+    )
     return Plan(
         config=config,
         data=data,
@@ -373,18 +374,40 @@ def identify_segmenter(choice: SegmenterChoice, registry: Registry) -> Segmenter
     )
 
 
+def _look_at_all(places: Iterable[tuple[Path, SegmenterIdentity, int]]) -> list[PlannedTrial]:
+    """Every trial; what is wrong with any of them in one error."""
+    trials, unusable = [], []
+    for folder, segmenter, seed in places:
+        try:
+            trials.append(look_at(folder, segmenter, seed))
+        except ResultsError as error:
+            unusable.append(str(error))
+    if unusable:
+        raise ResultsError(
+            "\n".join(
+                [
+                    "some trials can't be looked at:",
+                    *(f"  {reason}" for reason in unusable),
+                    "mend that, or move the folder of such a trial away, and it is run again",
+                ]
+            )
+        )
+    return trials
+
+
 def look_at(folder: Path, segmenter: SegmenterIdentity, seed: int) -> PlannedTrial:
-    """The trial that lies, or will lie, in `folder`, and how far it is."""
-    if (folder / RECORD_FILE).exists():
+    """The trial that lies, or will lie, in `folder`, and how far it is.
+
+    Raises:
+        ResultsError: it has a record that can't be read, or can't be looked into.
+    """
+    try:
+        has_ended = (folder / RECORD_FILE).exists()
+    except OSError as error:
+        raise ResultsError(f"{folder}: could not be looked into: {error.strerror or error}") from error
+    if has_ended:
         record = read_record(folder / RECORD_FILE)
         return PlannedTrial(segmenter=segmenter, seed=seed, folder=folder, state="ended", record=record)
-    epochs = _epochs_in_curve(folder / CURVE_FILE)
+    epochs = epochs_in_curve(folder)
     state: TrialState = "started" if epochs else "new"
     return PlannedTrial(segmenter=segmenter, seed=seed, folder=folder, state=state, epochs_done=epochs)
-
-
-def _epochs_in_curve(path: Path) -> int:
-    try:
-        return sum(1 for line in path.read_text().splitlines() if json.loads(line)["epoch"] > 0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0

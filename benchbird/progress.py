@@ -66,6 +66,10 @@ class Progress:
             self._show_epoch(event)
         elif kind in ("testing", "timing"):
             self._show_phase(event)
+        elif kind == "notice":
+            self._line(f"{self._shown[event['label'], event['seed']].title}: {event['text']}")
+        elif kind == "claim_lost":
+            self._show_loss(event)
 
     def close(self) -> None:
         """Take open bars away."""
@@ -128,6 +132,13 @@ class Progress:
         else:
             outcome = f"{record.status.replace('_', ' ')}: {record.reason}"
         self._line(f"{shown.title}: {outcome} ({duration(time.monotonic() - shown.started)})")
+
+    def _show_loss(self, event: Mapping[str, Any]) -> None:
+        shown = self._shown.pop((event["label"], event["seed"]))
+        if shown.bar is not None:
+            shown.bar.close()
+        self._begun -= 1
+        self._line(f"{shown.title}: left to another run, which has taken it over since this one was silent for long")
 
     def _show_waiting(self, trials: int) -> None:
         if not self._waiting:

@@ -16,26 +16,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchbird.claims import Watch, claim
+from benchbird.claims import ClaimTicket, Watch, claim
 from benchbird.data.cache import PreparedData, prepare_splits
 from benchbird.environment import available_cores
-from benchbird.errors import BenchbirdError, Interrupted, ResultsError
+from benchbird.errors import BenchbirdError, DiskRefused, Interrupted, ResultsError
 from benchbird.execution.local import Bounds, Ending, run_in_child
 from benchbird.plan import Plan, PlannedTrial
 from benchbird.reasons import without_paths
 from benchbird.records import DataSummary, Environment, Status, TrialRecord
 from benchbird.registry import Registry
-from benchbird.results import RECORD_FILE, read_record
+from benchbird.results import LOG_FILE, RECORD_FILE, read_record
 from benchbird.slots import WHOLE_MACHINE, Slot
 from benchbird.speeds import Speeds, TrialLimits, trial_limits
-from benchbird.trial import (
-    LOG_FILE,
-    TrialRequest,
+from benchbird.trial import TrialRequest, make_record, run_trial
+from benchbird.trial_folder import (
     finish_trial,
-    make_record,
+    mark_interrupted,
     read_attempt,
+    refuse_links,
     reopen_trial,
-    run_trial,
+    settle_trial,
 )
 
 Observe = Callable[[Mapping[str, Any]], None]
@@ -212,45 +212,51 @@ class _Workshop:
         """Run one trial under a claim; None while another run works on it."""
         label, folder = trial.segmenter.label, trial.folder
         place = {"label": label, "seed": trial.seed, "folder": folder}
+        refuse_links(folder)
         held = claim(folder, self._watch)
         if held is None:
             return None
         with held:
             if (folder / RECORD_FILE).exists():
                 record = read_record(folder / RECORD_FILE)
-                self._tell({"event": "trial_ended", **place, "record": record})
-                return record
+                if record != trial.failed:
+                    self._tell({"event": "trial_ended", **place, "record": record})
+                    return record
+                reopen_trial(folder, record)
             self._tell({"event": "trial_started", **place})
-            request = self._request(trial, slot)
             limits = self._machine.limits[label]
-            bounds = Bounds(wall_s=limits.wall_s, silence_s=limits.silence_s, stop=self._stop)
+            bounds = Bounds(wall_s=limits.wall_s, silence_s=limits.silence_s, stop=self._stop, lost=held.lost)
+            request = self._request(trial, slot, held.ticket)
+            refusals: list[str] = []
+
+            def hear(event: Mapping[str, Any]) -> None:
+                if event["event"] == "disk_refused":
+                    refusals.append(event["reason"])
+                else:
+                    self._tell({**event, **place})
+
             ending = run_in_child(
-                run_trial,
-                request,
-                log=folder / LOG_FILE,
-                on_event=lambda event: self._tell({**event, **place}),
-                bounds=bounds,
-                place=slot.place,
+                run_trial, request, log=folder / LOG_FILE, on_event=hear, bounds=bounds, place=slot.place
             )
+            if not held.ticket.is_valid():
+                self._tell({"event": "claim_lost", **place})
+                return None
+            if refusals:
+                raise DiskRefused(refusals[0])
             if (folder / RECORD_FILE).exists():
                 record = read_record(folder / RECORD_FILE)
-                if ending.exit_code != 0 and not ending.was_asked:
-                    raise ResultsError(
-                        f"{folder / RECORD_FILE}: in place, but its process {ending.cause} before it was sure to "
-                        f"outlast a power cut{_last_words(folder)}. Check the disk, then run again"
-                    )
-            elif ending.was_asked:
-                raise Interrupted(
-                    f"{label} seed {trial.seed} was asked to end from outside (SIGTERM); "
-                    "the same command goes on where it stopped"
-                )
+                if ending.exit_code != 0:  # killed behind its record, before it was sure to outlast a power cut
+                    settle_trial(folder)
+            elif ending.was_asked or ending.ended_for == "server":
+                mark_interrupted(folder, request.protocol.epochs)
+                raise _interruption(trial, ending)
             else:
                 record = _record_of_death(request, ending, bounds, self._environment(slot))
                 finish_trial(folder, record)
         self._tell({"event": "trial_ended", **place, "record": record})
         return record
 
-    def _request(self, trial: PlannedTrial, slot: Slot) -> TrialRequest:
+    def _request(self, trial: PlannedTrial, slot: Slot, ticket: ClaimTicket) -> TrialRequest:
         plan = self._plan
         return TrialRequest(
             folder=trial.folder,
@@ -266,6 +272,7 @@ class _Workshop:
             device=self._machine.device,
             threads=slot.threads,
             initialisation_seed=trial.initialisation_seed,
+            ticket=ticket,
         )
 
     def _environment(self, slot: Slot) -> Environment:
@@ -279,12 +286,22 @@ class _Workshop:
         )
 
 
+def _interruption(trial: PlannedTrial, ending: Ending) -> BenchbirdError:
+    which = f"{trial.segmenter.label} seed {trial.seed}"
+    if ending.was_asked:
+        return Interrupted(f"{which} was asked to end (SIGTERM); the same command goes on where it stopped")
+    return ResultsError(
+        f"{which}: the process that starts trials was killed from outside, so nobody knows how this one ended; "
+        "run again, it goes on at its last epoch"
+    )
+
+
 def _record_of_death(request: TrialRequest, ending: Ending, bounds: Bounds, environment: Environment) -> TrialRecord:
     """The record of a trial whose process ended without leaving one."""
-    status: Status = "timeout" if ending.killed_for else "out_of_memory" if ending.ran_out_of_memory else "failed"
-    if ending.killed_for == "time":
+    status: Status = "timeout" if ending.ended_for else "out_of_memory" if ending.ran_out_of_memory else "failed"
+    if ending.ended_for == "time":
         reason = f"ran longer than limits.trial_seconds ({bounds.wall_s:g} s) and was ended"
-    elif ending.killed_for == "silence":
+    elif ending.ended_for == "silence":
         reason = f"gave no sign of progress for {bounds.silence_s:g} s (limits.silent_seconds) and was ended"
     else:
         reason = f"its process {ending.cause}"
@@ -309,11 +326,14 @@ def _last_words(folder: Path) -> str:
 
 
 def reopen_failed(plan: Plan) -> Plan:
-    """The plan with every trial that ended otherwise than `done` opened again, its attempts counted on."""
-    trials = []
-    for trial in plan.trials:
-        if trial.record is not None and trial.record.status != "done":
-            reopen_trial(trial.folder, trial.record)
-            trial = replace(trial, state="new", record=None)
-        trials.append(trial)
-    return replace(plan, trials=tuple(trials))
+    """The plan with every trial that ended otherwise than `done` to be run again; nothing is removed yet.
+
+    Its record goes once the trial is claimed, since another run may be about the same.
+    """
+    return replace(plan, trials=tuple(map(_reopened, plan.trials)))
+
+
+def _reopened(trial: PlannedTrial) -> PlannedTrial:
+    if trial.record is None or trial.record.status == "done":
+        return trial
+    return replace(trial, state="new", record=None, failed=trial.record)

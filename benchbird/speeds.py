@@ -195,7 +195,7 @@ def _probe(plan: Plan, segmenters: Sequence[SegmenterIdentity], device: str, thr
     silence_s = plan.config.limits.silent_seconds or PROBE_SILENCE_S
     ending = run_in_child(probe, request, log=None, on_event=collect, bounds=Bounds(silence_s=silence_s))
     left = [one.label for one in segmenters if one.label not in speeds and one.label not in unusable]
-    if ending.killed_for and left:
+    if ending.ended_for and left:
         # They are probed in this order; of those behind it nothing is known.
         unusable[left[0]] = f"its probe gave no sign of progress for {silence_s:g} s"
     return Speeds(environment=environment[0] if environment else None, by_label=speeds, unusable=unusable)

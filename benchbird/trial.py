@@ -6,13 +6,12 @@ Writes only inside its own folder, the record last. Starting, watching and endin
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,12 @@ from torch import nn
 from benchbird import backend, timing
 from benchbird.batches import ResidentSplit
 from benchbird.checkpoint import load_checkpoint, save_checkpoint, serialize
+from benchbird.claims import ClaimTicket
 from benchbird.compilation import compiled
 from benchbird.data.prepared import PreparedSplit, load_split
-from benchbird.durable import file_sha256, make_folder, write_durably, write_json_durably
+from benchbird.durable import file_sha256, make_folder, write_durably
 from benchbird.environment import capture_environment
+from benchbird.errors import ClaimLost, DiskRefused
 from benchbird.evaluation import Prediction, predict_split
 from benchbird.models import build_model, load_segmenter
 from benchbird.predictions import Predictions, write_predictions
@@ -41,15 +42,19 @@ from benchbird.records import (
     Timing,
     TrialRecord,
 )
-from benchbird.results import CHECKPOINT_FOLDER, RECORD_FILE, STATUS_FILE, add_record
-from benchbird.results import CURVE_FILE as CURVE_FILE
-from benchbird.results import LOG_FILE as LOG_FILE
+from benchbird.results import CHECKPOINT_FOLDER, CURVE_FILE, RECORD_FILE
 from benchbird.training import Training, clone_weights, start_training, train
-
-PREDICTIONS_FILE = "predictions.npz"
-WEIGHTS_FILE = "weights.safetensors"
-LASTING_FILES = (CURVE_FILE, PREDICTIONS_FILE, WEIGHTS_FILE)
-"""What a record vouches for by its SHA-256. The log isn't among them: it goes on after the record."""
+from benchbird.trial_folder import (
+    LASTING_FILES,
+    PREDICTIONS_FILE,
+    WEIGHTS_FILE,
+    Attempt,
+    epochs_in_curve,
+    finish_trial,
+    read_attempt,
+    remove_traces,
+    write_status,
+)
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -72,6 +77,7 @@ class TrialRequest:
         device: torch device name.
         threads: for torch on the CPU; None leaves torch's choice.
         initialisation_seed: what the weights are drawn from; None for `seed`, as in every ranked trial.
+        ticket: of the claim under which it writes; None where nobody else can.
     """
 
     folder: Path
@@ -87,6 +93,7 @@ class TrialRequest:
     device: str
     threads: int | None
     initialisation_seed: int | None = None
+    ticket: ClaimTicket | None = None
 
     @property
     def build_seed(self) -> int:
@@ -101,14 +108,14 @@ class TrialRequest:
         seeds = f"{self.seed}" if self.build_seed == self.seed else f"{self.seed}+{self.build_seed}"
         return "/".join([self.study, segmenter.name, segmenter.source_sha256, options, seeds])
 
+    def check_claim(self) -> None:
+        """Ask before each writing.
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """What is known of a trial that has begun: its first start, and how often and how long it ran."""
-
-    started_at: str
-    attempts: int
-    duration_s: float
+        Raises:
+            ClaimLost: the trial is another run's by now.
+        """
+        if self.ticket is not None:
+            self.ticket.check()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +131,17 @@ class Outcome:
 def run_trial(request: TrialRequest, report: Report) -> TrialRecord:
     """Run a trial to its end and leave its record; go on from its checkpoint where there is one.
 
-    Whatever the segmenter raises ends up in the record; only an interrupt passes through.
+    Whatever the segmenter raises ends up in the record. What is none of its doing leaves no record, and the trial goes
+    on another time.
 
     Args:
         request: the trial.
         report: gets one mapping per event, `{"event": "epoch", …}`.
+
+    Raises:
+        KeyboardInterrupt: it was asked to end.
+        DiskRefused: its files could not be written; reported before as the event `disk_refused`.
+        ClaimLost: another run has taken it over.
     """
     make_folder(request.folder)
     before = read_attempt(request.folder)
@@ -139,56 +152,31 @@ def run_trial(request: TrialRequest, report: Report) -> TrialRecord:
         return replace(before, duration_s=before.duration_s + time.monotonic() - started)
 
     def note(status: str) -> None:
-        _write_status(request.folder, status, so_far(), request.protocol.epochs)
+        write_status(request.folder, status, so_far(), request.protocol.epochs)
 
     try:
         note("running")
         try:
             outcome = _execute(request, report, lambda: note("running"))
             record = make_record(request, "done", "", so_far(), outcome=outcome)
+        except (DiskRefused, ClaimLost):
+            raise
         except (Exception, SystemExit) as error:
             traceback.print_exc()
             record = make_record(request, status_of(error), describe_error(error), so_far())
+        request.check_claim()
         finish_trial(request.folder, record)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DiskRefused) as error:
+        if isinstance(error, DiskRefused):
+            report({"event": "disk_refused", "reason": str(error)})
         if (request.folder / RECORD_FILE).exists():
-            _remove_traces(request.folder)  # it has ended
+            remove_traces(request.folder)  # it has ended
         else:
-            note("interrupted")
+            request.check_claim()
+            with contextlib.suppress(DiskRefused):
+                note("interrupted")
         raise
     return record
-
-
-def read_attempt(folder: Path) -> Attempt:
-    """How often and how long the trial in `folder` ran, from its `status.json`; zero where it has none."""
-    try:
-        known = json.loads((folder / STATUS_FILE).read_text())
-        return Attempt(
-            started_at=str(known["started_at"]),
-            attempts=int(known["attempts"]),
-            duration_s=float(known["duration_s"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        return Attempt(started_at=datetime.now(UTC).isoformat(timespec="seconds"), attempts=0, duration_s=0.0)
-
-
-def finish_trial(folder: Path, record: TrialRecord) -> None:
-    """Write the record, then remove what only a trial under way needs."""
-    add_record(folder, record)
-    _remove_traces(folder)
-
-
-def _remove_traces(folder: Path) -> None:
-    (folder / STATUS_FILE).unlink(missing_ok=True)
-    shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
-
-
-def reopen_trial(folder: Path, record: TrialRecord) -> None:
-    """Make an ended trial one that is to be run again from its beginning; its attempts are counted on."""
-    before = Attempt(started_at=record.started_at, attempts=record.attempts, duration_s=record.duration_s)
-    _write_status(folder, "reopened", before, record.protocol.get("epochs"))
-    for name in (RECORD_FILE, CURVE_FILE, PREDICTIONS_FILE, WEIGHTS_FILE):
-        (folder / name).unlink(missing_ok=True)
 
 
 def make_record(
@@ -242,12 +230,13 @@ def _execute(request: TrialRequest, report: Report, save_status: Callable[[], No
         backend.check_flags(flags)
     else:
         training = start_training(model, protocol)
-        resumed_at = _resume(request, training)
+        resumed_at = _resume(request, training, report)
         _train(request, training, flags, report, save_status)
 
     report({"event": "testing"})
     final = _predict_finally(request, model, training)
     backend.check_flags(flags)
+    request.check_claim()
     write_durably(request.folder / WEIGHTS_FILE, serialize(clone_weights(model)))
     write_predictions(request.folder / PREDICTIONS_FILE, final.predictions())
     report({"event": "timing"})
@@ -314,12 +303,15 @@ def _predict_finally(request: TrialRequest, model: nn.Module, training: Training
     )
 
 
-def _resume(request: TrialRequest, training: Training) -> int:
+def _resume(request: TrialRequest, training: Training, report: Report) -> int:
     """Take up the checkpoint if there is one; the number of epochs already done."""
     checkpoints = make_folder(request.folder / CHECKPOINT_FOLDER)
     notice = load_checkpoint(checkpoints, request.identity, training)
+    if not notice and not training.epochs and epochs_in_curve(request.folder):
+        notice = f"{CHECKPOINT_FOLDER}: gone, though epochs were done; starting from the beginning"
     if notice:
         print(notice)
+        report({"event": "notice", "text": notice})
     return len(training.epochs)
 
 
@@ -336,6 +328,7 @@ def _train(
 
     def after_epoch(state: Training) -> None:
         backend.check_flags(flags)
+        request.check_claim()
         save_checkpoint(request.folder / CHECKPOINT_FOLDER, request.identity, state)
         _write_curve(request.folder, state)
         save_status()
@@ -368,7 +361,3 @@ class _CalibrationBatches:
 def _write_curve(folder: Path, training: Training) -> None:
     lines = [json.dumps(asdict(epoch), allow_nan=False) + "\n" for epoch in training.epochs]
     write_durably(folder / CURVE_FILE, "".join(lines).encode())
-
-
-def _write_status(folder: Path, status: str, attempt: Attempt, epochs: object) -> None:
-    write_json_durably(folder / STATUS_FILE, {"status": status, "epochs": epochs, **asdict(attempt)})

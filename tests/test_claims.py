@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 import pytest
 
 from benchbird import claims
-from benchbird.claims import STALE_AFTER_S, Claim, Holder, Watch, this_process
-from benchbird.errors import ResultsError
+from benchbird.claims import STALE_AFTER_S, Claim, ClaimTicket, Holder, Watch, this_process
+from benchbird.errors import ClaimLost, ResultsError
 
 DAY_S = 86_400.0
 
@@ -230,6 +230,47 @@ def test_the_heart_beats_and_survives_a_bad_moment(folder: Path, monkeypatch: py
     assert beats.acquire(timeout=10)
     held.release()
     assert not held._thread.is_alive()
+
+
+@pytest.mark.parametrize("taken", ["gone", "by another"])
+def test_a_heart_that_lost_its_claim_says_so_and_stops(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    monkeypatch.setattr(claims, "HEARTBEAT_S", 0.05)
+    held = claim(folder)
+    assert held is not None and held.ticket.is_valid() and not held.lost.is_set()
+    held.ticket.check()
+    held.path.unlink()
+    if taken == "by another":
+        newer = put(folder, this_process())  # of the same number
+        assert newer == held.path
+        os.utime(newer, (1000, 1000))
+    assert held.lost.wait(10)
+    held._thread.join(10)
+    assert not held.ticket.is_valid()
+    with pytest.raises(ClaimLost, match="another run has taken this trial over"):
+        held.ticket.check()
+    if taken == "by another":
+        assert newer.stat().st_mtime == 1000, "a stranger's claim must not be kept alive"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"token": 5}'])
+def test_a_ticket_fits_its_own_claim_alone(tmp_path: Path, content: str) -> None:
+    (tmp_path / "claim-000001.json").write_text(content)
+    assert not ClaimTicket(tmp_path / "claim-000001.json", "token").is_valid()
+
+
+def test_a_file_system_that_does_not_answer_takes_no_claim_away(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = claim(folder)
+    assert held is not None
+
+    def stale(*_arguments: Any, **_options: Any) -> str:
+        raise OSError(errno.ESTALE, "stale")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", stale)
+        held.ticket.check()
+    held.release()
 
 
 def test_a_lost_claim_is_not_released_for_its_new_holder(folder: Path) -> None:

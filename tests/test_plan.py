@@ -14,7 +14,7 @@ from benchbird.data import birdsound, embedded
 from benchbird.data.identity import data_digest
 from benchbird.data.images import read_mask
 from benchbird.data.resize import bicubic_mask, shrink_mask
-from benchbird.errors import DataError, PluginError
+from benchbird.errors import DataError, PluginError, ResultsError
 from benchbird.plan import StudyData, find_also_test, find_data, fold_numbers, with_fold
 from benchbird.runner import prepare
 from tests.small_bench import Bench, make_bench, write_birds
@@ -33,6 +33,28 @@ def test_trials_are_seed_by_seed_so_that_early_results_compare(bench: Bench) -> 
     assert {trial.state for trial in plan.trials} == {"new"}
     assert [segmenter.label for segmenter in plan.segmenters] == ["atrous_segnet", "threshold"]
     assert plan.steps == 9
+
+
+def test_every_trial_that_cannot_be_looked_at_is_named_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, *others = make_small_plan(bench, "seeds=[0, 1]").trials
+    first.folder.mkdir(parents=True)
+    (first.folder / "record.json").write_text('{"schema": 1}')
+    closed, exists = second.folder / "record.json", Path.exists
+
+    def refuse(path: Path, **options: bool) -> bool:
+        if path == closed:
+            raise PermissionError(13, "Permission denied")
+        return exists(path, **options)
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(ResultsError) as refused:
+        make_small_plan(bench, "seeds=[0, 1]")
+    heading, old, shut, advice = str(refused.value).splitlines()
+    assert heading == "some trials can't be looked at:"
+    assert "written by an older benchbird" in old and str(first.folder) in old
+    assert shut == f"  {second.folder}: could not be looked into: Permission denied"
+    assert advice == "mend that, or move the folder of such a trial away, and it is run again"
+    assert others
 
 
 def test_the_study_changes_with_protocol_and_data_and_with_nothing_else(bench: Bench) -> None:

@@ -56,7 +56,7 @@ class Children:
             on_event({"event": "environment", **asdict(self.environment)})
         for segmenter in request.segmenters:
             if segmenter.label == self.hangs_at:
-                return Ending(exit_code=-9, killed_for="silence")
+                return Ending(exit_code=-9, ended_for="silence")
             if segmenter.label in self.broken:
                 on_event({"event": "unusable", "label": segmenter.label, "reason": "out of order"})
             else:

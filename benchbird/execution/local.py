@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from benchbird.durable import make_folder
 from benchbird.execution.orphans import kill_orphans
-from benchbird.execution.server import server_pid, warm_up
+from benchbird.execution.server import is_server, server_pid, warm_up
 
 GRACE_S = 3.0
 """What a child gets to end in after it was asked to."""
@@ -33,12 +33,15 @@ POLL_S = 0.2
 ASKED_TO_END = 128 + signal.SIGTERM
 """Exit code of a child that was asked to end and did."""
 
+_UNKNOWN_CODE = 255
+"""What multiprocessing says of a child whose fork server is gone."""
+
 LOG_LIMIT_BYTES = 64 * 2**20
 LOG_KEPT_BYTES = 2**20
 """What is kept of each end of a log that outgrew its limit."""
 
 Event = Mapping[str, Any]
-KilledFor = Literal["", "time", "silence"]
+EndedFor = Literal["", "time", "silence", "stop", "claim", "server"]
 
 _LIVING: set[int] = set()
 _COUNTING = threading.Lock()
@@ -52,12 +55,14 @@ class Bounds:
     Attributes:
         wall_s: seconds after which it is killed; None for never.
         silence_s: seconds without an event after which it is killed; None for never.
-        stop: once it is set, the child is asked to end; None for never.
+        stop: once it is set, the child is asked to end, and killed if it doesn't; None for never.
+        lost: once it is set, the child is killed, since what it writes belongs to another run; None for never.
     """
 
     wall_s: float | None = None
     silence_s: float | None = None
     stop: threading.Event | None = None
+    lost: threading.Event | None = None
 
 
 @dataclass(frozen=True)
@@ -79,18 +84,19 @@ class Ending:
 
     Attributes:
         exit_code: of the process; negative for a signal.
-        killed_for: what it was killed for by its run: its `time`, its `silence`, or nothing.
+        ended_for: what its run ended it for: its `time`, its `silence`, a `stop` of the run, the lost `claim`; or
+            `server`, where the fork server was killed, so that nobody knows how the child ended.
         ran_out_of_memory: whether it was killed while the system killed a process for its memory.
     """
 
     exit_code: int
-    killed_for: KilledFor = ""
+    ended_for: EndedFor = ""
     ran_out_of_memory: bool = False
 
     @property
     def was_asked(self) -> bool:
-        """Whether it ended because somebody asked it to (SIGTERM)."""
-        return self.exit_code == ASKED_TO_END
+        """Whether it ended because somebody asked it to (SIGTERM), however long that took."""
+        return self.exit_code == ASKED_TO_END or self.ended_for == "stop"
 
     @property
     def cause(self) -> str:
@@ -140,16 +146,17 @@ def run_in_child(
     events, events_end = context.Pipe(duplex=False)
     arguments = (target, request, log, place, lifeline_end, events_end)
     process = context.Process(target=_child_main, args=arguments, daemon=False)
-    kills = _kills_for_memory()
+    kills, server = _kills_for_memory(), None
     try:
         with _COUNTING:
             process.start()
+            server = server_pid()
             if process.pid is not None:
                 _LIVING.add(process.pid)
         # Only the child may hold these ends, or their closing would go unnoticed.
         lifeline_end.close()
         events_end.close()
-        killed_for = _watch(process, events, on_event, bounds, log)
+        ended_for = _watch(process, events, on_event, bounds, log)
     except BaseException:
         end_group(process.pid, process.join, lambda: process.exitcode is not None)
         raise
@@ -160,20 +167,22 @@ def run_in_child(
     process.join()
     exit_code = process.exitcode
     process.close()
+    if exit_code == _UNKNOWN_CODE and not ended_for and not is_server(server):
+        ended_for = "server"
     return Ending(
         exit_code=exit_code if exit_code is not None else -1,
-        killed_for=killed_for,
-        ran_out_of_memory=exit_code == -signal.SIGKILL and not killed_for and _kills_for_memory() > kills,
+        ended_for=ended_for,
+        ran_out_of_memory=exit_code == -signal.SIGKILL and not ended_for and _kills_for_memory() > kills,
     )
 
 
 def _watch(
     process: Any, events: Connection, on_event: Callable[[Event], None], bounds: Bounds, log: Path | None
-) -> KilledFor:
-    """Pass events on until the child has ended; what it had to be killed for."""
+) -> EndedFor:
+    """Pass events on until the child has ended; what it had to be ended for."""
     started = heard = time.monotonic()
     listening = True
-    killed_for: KilledFor = ""
+    ended_for: EndedFor = ""
     while True:
         # Asked for first: what the child reported before it ended is then in the pipe already.
         ended = process.exitcode is not None
@@ -186,20 +195,23 @@ def _watch(
                 heard = time.monotonic()
                 on_event(event)
         elif ended:
-            return killed_for
+            return ended_for
         elif not listening:
             process.join(POLL_S)
         if log is not None:
             _limit_log(log)
+        if ended_for or process.exitcode is not None:
+            continue
         if bounds.stop is not None and bounds.stop.is_set():
+            ended_for = "stop"
             end_group(process.pid, process.join, lambda: process.exitcode is not None)
-        if not killed_for and process.exitcode is None:
-            killed_for = _exceeded(bounds, started, heard)
-            if killed_for:
-                kill_group(process.pid)
+        elif ended_for := _exceeded(bounds, started, heard):
+            kill_group(process.pid)
 
 
-def _exceeded(bounds: Bounds, started: float, heard: float) -> KilledFor:
+def _exceeded(bounds: Bounds, started: float, heard: float) -> EndedFor:
+    if bounds.lost is not None and bounds.lost.is_set():
+        return "claim"
     now = time.monotonic()
     if bounds.wall_s is not None and now - started > bounds.wall_s:
         return "time"
@@ -328,7 +340,7 @@ def _die_with(lifeline: Connection) -> None:
 
 
 def _redirect_output(log: Path | None) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
     try:
         target = os.open(log or os.devnull, flags, 0o644)
     except OSError:

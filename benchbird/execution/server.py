@@ -13,9 +13,11 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from benchbird.errors import UsageError
 from benchbird.execution import allocation
+from benchbird.processes import is_alive
 
 PRELOADED = ("benchbird.execution.adoption", "benchbird.execution.preload")
 """Imported once by the fork server, in the background, and shared by every child."""
@@ -56,6 +58,17 @@ def server_pid() -> int | None:
     return getattr(forkserver._forkserver, "_forkserver_pid", None)
 
 
+def is_server(pid: int | None) -> bool:
+    """Whether the fork server is still the process `pid`, and lives; what it says of its children is true only then."""
+    if pid is None or pid != server_pid():
+        return False
+    try:
+        # Asked without taking its ending away from multiprocessing, which starts another one by it.
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except (ChildProcessError, AttributeError):
+        return is_alive(pid) if not hasattr(os, "waitid") else False
+
+
 def _end_server() -> None:
     server = server_pid()
     if server is not None:
@@ -65,11 +78,12 @@ def _end_server() -> None:
 
 @contextlib.contextmanager
 def _fit_for_server() -> Iterator[None]:
-    """What a process started within inherits: deafness to Ctrl-C, safe imports, memory that is kept."""
-    # The server would print a traceback if Ctrl-C, which is meant for the run, met it at its imports.
-    previous = None
+    """What a process started within inherits: deafness to Ctrl-C and SIGTERM, safe imports, memory that is kept."""
+    # Both are meant for the run, which ends the server, but reach all of a terminal's or a scheduler's processes; the
+    # server would print a traceback, or die and leave the run without news of its trials.
+    previous: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     # It is started by `python -c`, to which a `random.py` that lies about would be the standard library's.
     wanted = {"PYTHONSAFEPATH": "1", allocation.VARIABLE: allocation.tunables()}
     given = {name: os.environ.get(name) for name in wanted}
@@ -82,5 +96,5 @@ def _fit_for_server() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        if previous is not None:
-            signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -148,7 +148,7 @@ def test_a_kill_is_the_systems_where_it_has_counted_one_more(
 
 def test_silence_kills_and_every_event_puts_it_off(events: list[Mapping[str, Any]]) -> None:
     ending = run_in_child(targets.tick_then_hang, 4, log=None, on_event=events.append, bounds=Bounds(silence_s=1.5))
-    assert ending == Ending(exit_code=-signal.SIGKILL, killed_for="silence")
+    assert ending == Ending(exit_code=-signal.SIGKILL, ended_for="silence")
     assert len(events) == 4  # one each second: longer in all than the silence that is allowed
 
 
@@ -163,6 +163,55 @@ def test_stopping_asks_the_child_to_end(tmp_path: Path) -> None:
     )
     assert ending.was_asked
     assert (tmp_path / "note").read_text() == "ended in order"
+
+
+def test_a_child_that_is_deaf_to_stopping_was_asked_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "GRACE_S", 0.5)
+    stop = threading.Event()
+    ending = run_in_child(
+        targets.refuse_to_end, None, log=None, on_event=lambda _: stop.set(), bounds=Bounds(wall_s=20, stop=stop)
+    )
+    assert ending == Ending(exit_code=-signal.SIGKILL, ended_for="stop")
+    assert ending.was_asked and not ending.ran_out_of_memory
+
+
+def test_a_child_whose_claim_is_lost_is_killed_and_not_asked(tmp_path: Path) -> None:
+    lost = threading.Event()
+    ending = run_in_child(
+        targets.wait_for_interrupt, tmp_path / "note", log=None, on_event=lambda _: lost.set(),
+        bounds=Bounds(wall_s=20, lost=lost),
+    )  # fmt: skip
+    assert ending == Ending(exit_code=-signal.SIGKILL, ended_for="claim")
+    assert not (tmp_path / "note").exists()
+
+
+def test_a_child_whose_fork_server_is_killed_ends_and_nothing_is_said_of_it(tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def listen(event: Mapping[str, Any]) -> None:
+        pids.append(event["pid"])
+        os.kill(SERVER._forkserver_pid, signal.SIGKILL)
+
+    ending = run_in_child(
+        targets.wait_for_interrupt, tmp_path / "note", log=None, on_event=listen, bounds=Bounds(wall_s=20)
+    )
+    assert (ending.ended_for, ending.was_asked) == ("server", False)
+    assert gone_within(pids, 2)
+
+
+def test_an_exit_code_of_255_is_the_childs_own_where_its_server_lives() -> None:
+    ending = run_in_child(targets.quit_at_once, 255, log=None, on_event=lambda _: None)
+    assert ending == Ending(exit_code=255)
+
+
+def test_what_ends_every_process_of_a_group_leaves_the_server_to_its_run(events: list[Mapping[str, Any]]) -> None:
+    run_in_child(targets.count, 1, log=None, on_event=events.append)
+    pid = SERVER._forkserver_pid
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(pid, number)
+    time.sleep(0.2)
+    assert run_in_child(targets.count, 1, log=None, on_event=events.append) == Ending(exit_code=0)
+    assert SERVER._forkserver_pid == pid
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system can't bind a process to a processor")
@@ -229,7 +278,7 @@ def test_timeout_kills_the_whole_group(events: list[Mapping[str, Any]]) -> None:
     ending = run_in_child(
         targets.hang_with_grandchildren, None, log=None, on_event=events.append, bounds=Bounds(wall_s=1.5)
     )
-    assert ending == Ending(exit_code=-signal.SIGKILL, killed_for="time")
+    assert ending == Ending(exit_code=-signal.SIGKILL, ended_for="time")
     assert gone_within(events[0]["pids"], 2)
 
 
@@ -237,7 +286,7 @@ def test_timeout_strikes_a_child_that_never_stops_reporting(events: list[Mapping
     ending = run_in_child(
         targets.hang_while_reporting, None, log=None, on_event=events.append, bounds=Bounds(wall_s=1.5)
     )
-    assert ending.killed_for == "time"
+    assert ending.ended_for == "time"
     assert events
 
 

@@ -102,7 +102,7 @@ def _check_refusal(done: Done) -> None:
 def _check_goes_on(bench: Bench, results: Path, before: Mapping[str, str]) -> None:
     """With room, the same command completes with the numbers of an undisturbed run; the earlier trial stays."""
     assert _bytes_of(results) == before, "a finished trial's files are no longer what they were"
-    again = _run(bench, results, "--retry-failed")
+    again = _run(bench, results)
     assert again.returncode == 0, again.stderr
     assert _outcomes(results) == _expected()
     assert _bytes_of(results) == before, "a finished trial's files are no longer what they were"

@@ -35,9 +35,13 @@ EPOCHS = 6
 STOP_AT, REACHED = "BENCHBIRD_FAULTS_STOP_AT", "BENCHBIRD_FAULTS_REACHED"
 """Where both are set, a network holds still before that forward pass, counted from 1, and writes a file before."""
 
+DEAF_S = "BENCHBIRD_FAULTS_DEAF_S"
+"""Where it is set, it holds still for that long only, and hears no signal meanwhile, as in a long call of a library."""
+
 NETWORK = f'''\
 """A few convolutions with everything that remembers: normalisation, dropout, a buffer."""
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -62,7 +66,10 @@ class Stroke(nn.Module):
         self.passes += 1
         if os.environ.get("{STOP_AT}") == str(self.passes):
             Path(os.environ["{REACHED}"]).touch()
-            time.sleep(600)
+            if "{DEAF_S}" in os.environ:
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            time.sleep(float(os.environ.get("{DEAF_S}", "600")))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         return self.last(self.drop(torch.relu(self.norm(self.first(images)))))
 
 
@@ -326,18 +333,22 @@ def finish(process: subprocess.Popen[str], seconds: float = 300.0) -> str:
 
 
 @contextlib.contextmanager
-def variables(**values: str) -> Iterator[None]:
-    """Environment variables for the runs that are started within."""
+def variables(**values: str | None) -> Iterator[None]:
+    """Environment variables for the runs that are started within; None for one that isn't set."""
     before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    _set(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def dice(case: str) -> random.Random:
