@@ -131,6 +131,34 @@ def _as_checkpoint(content: bytes) -> Callable[[Sandbox], Iterator[Answer]]:
     return carry_out
 
 
+def _link_in_trial(name: str) -> Callable[[Sandbox], Iterator[Answer]]:
+    """A trial's folder, or something in it, that leads to somebody's files: nothing is written or removed there."""
+
+    def carry_out(sandbox: Sandbox) -> Iterator[Answer]:
+        _write_bench(sandbox)
+        run = ("run", "small.yaml", "--device", "cpu", "--only", "atrous_segnet")
+        assert sandbox.call(*run).code == 0
+        [record] = (sandbox.work / "results").rglob("record.json")
+        trial, victim = record.parent, sandbox.work / "somebody's"
+        victim.mkdir()
+        for own in ("state-0.json", "best-1-9.safetensors", "log.txt"):
+            (victim / own).write_text("precious\n")
+        record.unlink()
+        target = victim / "log.txt" if name == "log.txt" else victim
+        if name:
+            (trial / name).unlink(missing_ok=True)
+            (trial / name).symlink_to(target)
+        else:
+            shutil.rmtree(trial)
+            trial.symlink_to(target)
+        refused = _refused(sandbox.call(*run))
+        assert ": a link, expected a plain file or folder of this trial" in refused.stderr, refused.stderr
+        assert {path.read_text() for path in victim.iterdir()} == {"precious\n"}
+        yield sandbox.call("status", "results")
+
+    return carry_out
+
+
 def _in_cache(sandbox: Sandbox) -> Iterator[Answer]:
     """The prepared arrays and the index replaced by pickles: made anew."""
     _write_bench(sandbox)
@@ -239,6 +267,9 @@ FILES: dict[str, Callable[[Sandbox], Iterator[Answer]]] = {
     "record that is a link elsewhere": _record_file(_link),
     "record that is a pipe": _record_file(_pipe),
     "record whose files lie elsewhere": _record_file(_outside),
+    "trial's folder that is a link": _link_in_trial(""),
+    "checkpoint that is a link": _link_in_trial("checkpoint"),
+    "log that is a link": _link_in_trial("log.txt"),
     "tags of Python objects in YAML": _yaml(
         "!!python/object/apply:os.system ['touch \"$CANARY\"']\n",
         "name: !!python/name:os.system\n", "name: !<tag:yaml.org,2002:python/object/new:os.system> [x]\n"),
