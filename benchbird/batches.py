@@ -40,7 +40,7 @@ class ResidentSplit:
     def __init__(self, split: PreparedSplit, protocol: Protocol, device: torch.device) -> None:
         self.device = device
         self._fraction = protocol.mask_target == "fraction"
-        self._layout = torch.channels_last if protocol.channels_last else torch.contiguous_format
+        self._layout = memory_layout(protocol)
         size_bytes = split.images.nbytes + split.masks.nbytes
         self.home = _home(size_bytes, device)
         copy = self.home.type == "cpu" and size_bytes <= COPIED_BYTES
@@ -56,9 +56,7 @@ class ResidentSplit:
         Args:
             index: int64 `(B,)` positions in the split.
         """
-        grey_or_rgb = self._pick(self.images, index).to(torch.float32)  # (B, C, S, S), 0…255
-        normal = grey_or_rgb.div_(255.0).sub_(NORMALIZATION["mean"]).div_(NORMALIZATION["std"])
-        return normal.expand(-1, 3, -1, -1).contiguous(memory_format=self._layout)
+        return normalized(self._pick(self.images, index), self._layout)
 
     def targets(self, index: torch.Tensor) -> torch.Tensor:
         """What the loss compares with, float32 `(B, 1, S, S)` in [0, 1] on the device."""
@@ -79,6 +77,23 @@ class ResidentSplit:
         staged = _page_locked((len(index), *stored.shape[1:]))
         torch.index_select(stored, 0, index, out=staged)
         return staged.to(self.device, non_blocking=True)
+
+
+def normalized(pixels: torch.Tensor, layout: torch.memory_format) -> torch.Tensor:
+    """Pictures as every model gets them: float32 `(B, 3, S, S)` in [-1, 1].
+
+    Args:
+        pixels: uint8 `(B, C, S, S)`, C 1 or 3; grey ones are repeated.
+        layout: in memory.
+    """
+    values = pixels.to(torch.float32)  # a copy: what follows is done in place
+    normal = values.div_(255.0).sub_(NORMALIZATION["mean"]).div_(NORMALIZATION["std"])
+    return normal.expand(-1, 3, -1, -1).contiguous(memory_format=layout)
+
+
+def memory_layout(protocol: Protocol) -> torch.memory_format:
+    """Of batches and models."""
+    return torch.channels_last if protocol.channels_last else torch.contiguous_format
 
 
 def _tensor(array: npt.NDArray[np.uint8], *, copy: bool) -> torch.Tensor:

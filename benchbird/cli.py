@@ -31,6 +31,7 @@ COMMANDS = {
     "publish": "Write a leaderboard into a Markdown or LaTeX file, between markers.",
     "verify": "Check results: every file's hash, every score from its predictions.",
     "compare": "Tell whether two results differ beyond the noise.",
+    "isolate": "Clean recordings: keep what a trained model takes for bird.",
     "time": "Time training and inference, in figures that a paper can quote.",
     "noise": "Measure how much a segmenter's score moves with the seed alone.",
     "list": "List segmenters, data sets or plugins.",

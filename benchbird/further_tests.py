@@ -21,7 +21,8 @@ from benchbird.plan import AlsoTest
 from benchbird.predictions import Predictions, read_predictions, write_predictions
 from benchbird.protocol import Protocol
 from benchbird.record_json import json_value
-from benchbird.reevaluation import ReevaluationRequest, reevaluate_trial, request_again
+from benchbird.reevaluation import ReevaluationRequest, reevaluate_trial
+from benchbird.restoration import ModelRequest, request_model
 from benchbird.results import FoundRecord
 
 Observe = Callable[[Mapping[str, Any]], None]
@@ -53,7 +54,7 @@ def run_further_tests(
     Returns:
         One sentence for each that could not be scored; it leaves the others alone.
     """
-    ask = partial(request_again, protocol=protocol, plugin_files=plugin_files, device=device, threads=threads)
+    ask = partial(request_model, protocol=protocol, plugin_files=plugin_files, device=device, threads=threads)
     left = [(test, one) for test in tests for one in found if one.record.status == "done" and not _is_there(test, one)]
     problems: list[str] = []
     needed = {test.name: test for test, _ in left}
@@ -62,7 +63,7 @@ def run_further_tests(
         if (split := splits[test.name]) is not None:
             place = {"test": test.name, "label": one.record.segmenter.label, "seed": one.record.seed}
             observe({"event": "further_test", **place, "number": number, "of": len(left)})
-            problems += _try_to_score(test, one, partial(ask, one, split=split))
+            problems += _try_to_score(test, one, split, partial(ask, one))
     return tuple(problems)
 
 
@@ -86,10 +87,10 @@ def _prepare(test: AlsoTest, protocol: Protocol, cache: Path, problems: list[str
     return prepared.splits["test"].folder
 
 
-def _try_to_score(test: AlsoTest, one: FoundRecord, ask: Callable[[], ReevaluationRequest]) -> list[str]:
+def _try_to_score(test: AlsoTest, one: FoundRecord, split: Path, ask: Callable[[], ModelRequest]) -> list[str]:
     """Score one trial on one set; why that couldn't be done, if it couldn't."""
     try:
-        _score(test, one, ask())
+        _score(test, one, ReevaluationRequest(model=ask(), split=split))
     except BenchbirdError as error:
         return [f"{test.name}: {error}"]
     return []
@@ -102,7 +103,7 @@ def _score(test: AlsoTest, one: FoundRecord, request: ReevaluationRequest) -> No
     split = load_split(request.split)
     path = one.path.parent / further_name(test.name, test.digest, "npz")
     predictions = Predictions(
-        image_size=request.protocol.image_size,
+        image_size=request.model.protocol.image_size,
         sample_ids=split.sample_ids,
         recording_ids=split.recording_ids,
         attributes=split.attributes,
@@ -121,7 +122,7 @@ def _score(test: AlsoTest, one: FoundRecord, request: ReevaluationRequest) -> No
         name=test.name,
         digest=test.digest,
         study=one.record.study,
-        weights_sha256=request.weights_sha256,
+        weights_sha256=request.model.weights_sha256,
         predictions_file=path.name,
         predictions_sha256=file_sha256(path),
         n_recordings=len(set(split.recording_ids)),

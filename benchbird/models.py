@@ -1,6 +1,6 @@
 """From a segmenter's identity back to its model: the very source, the options, the seed of its weights.
 
-Owns the checks on the way. Weights of a finished trial are put in by `reevaluation.py`.
+Owns the checks on the way. Weights of a finished trial are put in by `restoration.py`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,12 @@ RESIZE_VERSIONS: dict[Resize, int] = {"area": 1, "bicubic": 1}
 """`area`: exact area average, image rounded half up to uint8, mask kept as area fraction in 255ths.
 `bicubic`: Pillow's antialiased bicubic filter on 8-bit values, for image and mask alike."""
 
+Rendering = Literal["published", "log", "pcen"]
+Spectrum = Literal["mirrored", "half"]
+"""How a recording becomes a picture, as `audio/renderings.py` carries it out."""
+
+RENDERING_VERSIONS: dict[Rendering, int] = {"published": 1, "log": 1, "pcen": 1}
+
 NORMALIZATION = {"mean": 0.5, "std": 0.5}
 """Pixels in [0, 1] become (x - mean) / std."""
 

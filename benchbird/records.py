@@ -201,6 +201,8 @@ class DataSummary:
         ceiling_iou_native: `iou_native` on test of an oracle that holds the exact mask, shrunk to
             protocol size, cut at one half and enlarged again.
         fold: of a cross-validation, or None.
+        picture_frames: frames of the transform that a training picture shows, the median; None where unknown, and
+            in records of before there were recordings.
     """
 
     name: str
@@ -213,6 +215,7 @@ class DataSummary:
     leaks_allowed: int
     ceiling_iou_native: float | None
     fold: Fold | None = None
+    picture_frames: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

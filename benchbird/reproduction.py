@@ -27,8 +27,9 @@ from benchbird.findings import Finding, failed, notice
 from benchbird.plan import StudyData, find_data, with_fold
 from benchbird.predictions import Predictions, read_predictions
 from benchbird.records import Scores, TrialRecord
-from benchbird.reevaluation import reevaluate_trial, request_again
+from benchbird.reevaluation import ReevaluationRequest, reevaluate_trial
 from benchbird.registry import DATASETS, load_registry
+from benchbird.restoration import request_model
 from benchbird.results import RECORD_FILE, FoundRecord
 
 COMPARED = ("iou_pooled", "iou_native")
@@ -149,11 +150,8 @@ def _trial_findings(one: FoundRecord, material: _Material, sources: Sources) -> 
         yield failed(RECORD_FILE, "data.content_sha256", what)
     try:
         stored = read_predictions(one.path.parent / str(record.predictions_file))
-        request = request_again(
-            one, config.protocol, prepared.splits["test"].folder, plugin_files=material.plugin_files,
-            device=sources.device,
-        )  # fmt: skip
-        again = reevaluate_trial(request)
+        model = request_model(one, config.protocol, plugin_files=material.plugin_files, device=sources.device)
+        again = reevaluate_trial(ReevaluationRequest(model=model, split=prepared.splits["test"].folder))
     except ResultsError as error:
         yield failed(str(record.weights_file), f"files.{record.weights_file}", str(error))
         return

@@ -18,6 +18,7 @@ from typing import Any
 
 from benchbird.claims import ClaimTicket, Watch, claim
 from benchbird.data.cache import PreparedData, prepare_splits
+from benchbird.data.picture_frames import median_frames
 from benchbird.environment import available_cores
 from benchbird.errors import BenchbirdError, DiskRefused, Interrupted, ResultsError
 from benchbird.execution.local import Bounds, Ending, run_in_child
@@ -65,6 +66,7 @@ def prepare(plan: Plan, cache: Path) -> tuple[PreparedData, DataSummary]:
         leaks_allowed=data.leaks,
         ceiling_iou_native=prepared.splits["test"].ceiling_iou,
         fold=data.fold,
+        picture_frames=median_frames(prepared.splits["train"]),
     )
     return prepared, summary
 

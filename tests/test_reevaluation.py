@@ -23,15 +23,9 @@ from benchbird.foreign_weights import describe_weights_fault
 from benchbird.plan import Plan
 from benchbird.predictions import read_predictions
 from benchbird.records import Fold
-from benchbird.reevaluation import (
-    ReevaluationRequest,
-    misfits,
-    read_weights,
-    reevaluate,
-    reevaluate_trial,
-    request_again,
-)
+from benchbird.reevaluation import ReevaluationRequest, reevaluate, reevaluate_trial
 from benchbird.reproduction import Sources, compare, reproduce
+from benchbird.restoration import misfits, read_weights, request_model
 from benchbird.results import FoundRecord
 from benchbird.runner import prepare
 from tests.finished_bench import copy_trial, found_trial, reseal_files, rewrite_record, trial_folder
@@ -59,7 +53,13 @@ def _restore_flags() -> Iterator[None]:
 
 
 def request_for(found: FoundRecord, plan: Plan, split: Path) -> ReevaluationRequest:
-    return request_again(found, plan.protocol, split, plugin_files=plan.plugin_files, device="cpu")
+    model = request_model(found, plan.protocol, plugin_files=plan.plugin_files, device="cpu")
+    return ReevaluationRequest(model=model, split=split)
+
+
+def altered(request: ReevaluationRequest, **changes: Any) -> ReevaluationRequest:
+    """The request for another model."""
+    return replace(request, model=replace(request.model, **changes))
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -69,7 +69,7 @@ def test_the_test_split_is_predicted_again_to_the_bit(
     found = found_trial(trial_folder(finished.results, label, seed=1))
     request = request_for(found, plan, splits["test"])
     assert pickle.loads(pickle.dumps(request)) == request
-    assert request.threads == found.record.environment.threads
+    assert request.model.threads == found.record.environment.threads
     again = reevaluate_trial(request)
     stored = read_predictions(found.path.parent / "predictions.npz")
     for first, second in (
@@ -126,9 +126,9 @@ def test_missing_and_linked_weights_are_refused(
     copied: Path, plan: Plan, splits: Mapping[str, Path], tmp_path: Path
 ) -> None:
     request = request_for(found_trial(copied), plan, splits["test"])
-    request.weights.rename(tmp_path / "elsewhere")
+    request.model.weights.rename(tmp_path / "elsewhere")
     assert "weights.safetensors: not there" in fails(request)
-    request.weights.symlink_to(tmp_path / "elsewhere")
+    request.model.weights.symlink_to(tmp_path / "elsewhere")
     assert "weights.safetensors: not there" in fails(request)
 
 
@@ -160,22 +160,20 @@ def test_weights_that_dont_fit_the_model_are_named(
 def test_a_plugin_that_changed_since_is_refused(finished: Bench, plan: Plan, splits: Mapping[str, Path]) -> None:
     found = found_trial(trial_folder(finished.results, "patterned"))
     other = replace(found.record.segmenter, source_sha256="f" * 64)
-    reason = fails(replace(request_for(found, plan, splits["test"]), segmenter=other))
+    reason = fails(altered(request_for(found, plan, splits["test"]), segmenter=other))
     assert "segmenter patterned: mine.py has another SHA-256 than the source that was trained, ffffffffffff" in reason
-    gone = fails(replace(request_for(found, plan, splits["test"]), plugin_files=()))
+    gone = fails(altered(request_for(found, plan, splits["test"]), plugin_files=()))
     assert "segmenter patterned can't be loaded" in gone
 
 
-def test_another_protocol_or_no_weights_are_refused_before_a_child_starts(
-    finished: Bench, plan: Plan, splits: Mapping[str, Path]
-) -> None:
+def test_another_protocol_or_no_weights_are_refused_before_a_child_starts(finished: Bench, plan: Plan) -> None:
     found = found_trial(trial_folder(finished.results, "threshold"))
     other = replace(plan.protocol, logit_threshold=0.5)
     with pytest.raises(ResultsError, match=f"trained under protocol {plan.protocol.digest}, asked for {other.digest}"):
-        request_again(found, other, splits["test"], plugin_files=(), device="cpu")
+        request_model(found, other, plugin_files=(), device="cpu")
     with pytest.raises(ResultsError, match="left no weights"):
         without = replace(found, record=replace(found.record, weights_file=None))
-        request_again(without, plan.protocol, splits["test"], plugin_files=(), device="cpu")
+        request_model(without, plan.protocol, plugin_files=(), device="cpu")
 
 
 def test_a_child_that_dies_is_said(finished: Bench, plan: Plan, splits: Mapping[str, Path], tmp_path: Path) -> None:
@@ -188,7 +186,7 @@ def test_a_child_that_dies_is_said(finished: Bench, plan: Plan, splits: Mapping[
 
     found = found_trial(trial_folder(finished.results, "patterned"))
     segmenter = replace(found.record.segmenter, source_sha256=file_sha256(plugin))
-    request = replace(request_for(found, plan, splits["test"]), segmenter=segmenter, plugin_files=(plugin,))
+    request = altered(request_for(found, plan, splits["test"]), segmenter=segmenter, plugin_files=(plugin,))
     with pytest.raises(ResultsError, match="its process ended with exit code 7"):
         reevaluate_trial(request)
 

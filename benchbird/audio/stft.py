@@ -86,19 +86,70 @@ def istft(spectrum: ComplexArray, samples: int) -> npt.NDArray[np.float64]:
     """
     if spectrum.ndim != 2 or spectrum.shape[0] != FFT_SIZE:
         raise ValueError(f"spectrum must have shape ({FFT_SIZE}, frames), found {spectrum.shape}")
-    window = hamming_window()
-    # A mask that is not mirrored leaves an imaginary part: the real part is the least-squares answer.
-    in_fft_order = np.roll(spectrum, -DC_ROW, axis=0)
-    frames = np.fft.ifft(in_fft_order, axis=0).real[:WINDOW_SAMPLES].T * window  # (frames, 128)
-    total = np.zeros(max(samples, (len(frames) - 1) * HOP_SAMPLES + WINDOW_SAMPLES))
-    weight = np.zeros_like(total)
-    for index, frame in enumerate(frames):
-        start = index * HOP_SAMPLES
-        total[start : start + WINDOW_SAMPLES] += frame
-        weight[start : start + WINDOW_SAMPLES] += window**2
-    covered = weight > 0
-    total[covered] /= weight[covered]
-    return total[:samples]
+    # What isn't mirrored would leave an imaginary part; without it, the real part is the least-squares answer.
+    lower, upper = spectrum[DC_ROW:], np.conj(spectrum[DC_ROW - 1 :: -1])  # from 0 Hz up, and from 1 bin below it down
+    one_sided = lower.astype(np.complex128)  # (513, frames)
+    one_sided[1:-1] = (one_sided[1:-1] + upper) / 2
+    return one_sided_istft(one_sided, samples)
+
+
+def one_sided_istft(spectrum: ComplexArray, samples: int) -> npt.NDArray[np.float64]:
+    """Weighted overlap-add of a one-sided spectrum: the exact inverse of `one_sided_stft` where frames reach.
+
+    Args:
+        spectrum: complex (513, frames), for example a masked `one_sided_stft`.
+        samples: length of the result; what no frame covers is zero.
+
+    Returns:
+        Real samples, shape (samples,).
+
+    Raises:
+        ValueError: if the number of rows is not 513.
+    """
+    if spectrum.ndim != 2 or spectrum.shape[0] != ONE_SIDED_ROWS:
+        raise ValueError(f"spectrum must have shape ({ONE_SIDED_ROWS}, frames), found {spectrum.shape}")
+    adder = OverlapAdd()
+    covered = np.concatenate([adder.add(spectrum), adder.finish()])[:samples]
+    audio = np.zeros(samples)
+    audio[: len(covered)] = covered
+    return audio
+
+
+class OverlapAdd:
+    """The inverse transform stretch by stretch; what comes out, joined, is `one_sided_istft` of everything at once."""
+
+    def __init__(self) -> None:
+        self._window = hamming_window()
+        self._end: npt.NDArray[np.float64] | None = None  # of the newest frame: its second half, windowed
+
+    def add(self, spectrum: ComplexArray) -> npt.NDArray[np.float64]:
+        """The samples that are certain once these frames are there: 64 a frame, shape (64 · frames,).
+
+        Args:
+            spectrum: complex (513, frames), the frames that come next.
+        """
+        if not spectrum.shape[1]:
+            return np.zeros(0)
+        frames = np.fft.irfft(spectrum.T, n=FFT_SIZE, axis=1)[:, :WINDOW_SAMPLES] * self._window  # (frames, 128)
+        starts, ends = frames[:, :HOP_SAMPLES], frames[:, HOP_SAMPLES:]
+        # Frames are two hops long, so each hop is the sum of one frame's end and the next one's beginning.
+        total, first, last = starts.copy(), self._window[:HOP_SAMPLES] ** 2, self._window[HOP_SAMPLES:] ** 2
+        total[1:] += ends[:-1]
+        if self._end is not None:
+            total[0] += self._end
+        began = self._end is None
+        self._end = ends[-1].copy()
+        weight = np.broadcast_to(first + last, total.shape).copy()
+        if began:
+            weight[0] = first
+        return (total / weight).ravel()
+
+    def finish(self) -> npt.NDArray[np.float64]:
+        """The 64 samples behind the last frame's middle; none if there was no frame."""
+        if self._end is None:
+            return np.zeros(0)
+        end, self._end = self._end, None
+        return np.asarray(end / self._window[HOP_SAMPLES:] ** 2)
 
 
 def grey_levels(magnitude: FloatArray) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,169 @@
+"""`benchbird isolate` from a command line to files that can be listened to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+import torch
+
+from benchbird.audio.recordings import read_recording
+from benchbird.audio.stft import one_sided_istft, one_sided_stft
+from benchbird.cli import main
+from benchbird.isolation import ask_model
+from benchbird.restoration import find_trial, own_protocol, request_model, restore_model
+from tests.finished_bench import copy_trial, reseal_files, rewrite_record, trial_folder
+from tests.small_bench import Bench
+
+RATE_HZ = 16_000
+
+
+@pytest.fixture(autouse=True)
+def _restore_flags() -> Iterator[None]:
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def trial(finished: Bench) -> Path:
+    return trial_folder(finished.results, "atrous_segnet")
+
+
+def noise(samples: int, channels: int = 1, seed: int = 0) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(0.0, 0.02, (samples, channels))
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    audio = noise(3 * RATE_HZ, 2)
+    audio[RATE_HZ : 2 * RATE_HZ] *= 10.0  # bright in the picture, as the strokes were that the model has seen
+    soundfile.write(tmp_path / "dawn 05.30.wav", audio, RATE_HZ)
+    return tmp_path / "dawn 05.30.wav"
+
+
+def isolate(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["isolate", *map(str, arguments)])
+    shown = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    assert "Traceback" not in shown.err
+    return ended.value.code, shown.out, shown.err
+
+
+def expected_of(trial: Path, audio: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """One channel under the trial's mask, as one window, without any stream."""
+    found = find_trial(trial)
+    protocol = own_protocol(found)
+    model = restore_model(request_model(found, protocol, plugin_files=(), device="cpu"))
+    spectrum = one_sided_stft(audio)
+    [logits] = ask_model(model, protocol, RATE_HZ, "published", "mirrored")([spectrum])
+    return one_sided_istft((logits > 0) * spectrum, len(audio))
+
+
+def test_what_comes_out_is_the_recording_under_the_mask_of_the_trial(
+    trial: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = isolate(capsys, recording, "--trial", trial, "--window", "10", "--residual")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{recording}: {tmp_path / 'dawn 05.30_clean.wav'}, {tmp_path / 'dawn 05.30_residual.wav'}: ")
+    audio, form = read_recording(recording)
+    clean, clean_form = read_recording(tmp_path / "dawn 05.30_clean.wav")
+    residual, _ = read_recording(tmp_path / "dawn 05.30_residual.wav")
+    assert clean_form == form and clean.shape == audio.shape
+    for channel in range(2):
+        expected = expected_of(trial, audio[:, channel])
+        assert 0.01 < np.std(expected) / np.std(audio[:, channel]) < 0.99
+        np.testing.assert_allclose(clean[:-128, channel], expected[:-128], atol=2**-15)
+    np.testing.assert_allclose(clean + residual, audio, atol=2**-14)
+    share = np.vdot(clean, clean) / np.vdot(audio, audio)
+    assert f" {share:.0%} of the sound's energy kept, 3.0 s in " in out
+
+
+def test_a_soft_mask_keeps_something_of_everything(
+    trial: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "out" / "soft.flac"
+    code, out, err = isolate(capsys, recording, "--trial", trial, "--window", "1", "--mask", "soft", "-o", target)
+    assert (code, err) == (0, "") and str(target) in out
+    soft, form = read_recording(target)
+    assert form.kind == "FLAC" and len(soft) == 3 * RATE_HZ
+    assert np.abs(one_sided_stft(soft[:, 0])).min(axis=1).max() > 0
+
+
+def test_bad_recordings_are_told_and_the_good_ones_cleaned(
+    trial: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.wav").write_text("no sound at all\n")
+    soundfile.write(tmp_path / "tiny.wav", noise(100), RATE_HZ)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE_HZ), RATE_HZ)
+    names = [tmp_path / name for name in ("text.wav", "tiny.wav", "missing.wav", "silence.wav")]
+    code, out, err = isolate(capsys, *names, recording, "--trial", trial, "--window", "1", "-o", tmp_path / "out")
+    assert code == 1
+    assert err.splitlines() == [
+        f"benchbird: {names[0]}: no recording by its content; expected WAV, FLAC, OGG or MP3; convert it, for example "
+        "by `ffmpeg -i IN OUT.flac`",
+        f"benchbird: {names[1]}: 100 samples, too short to hold a call; expected at least 128",
+        f"benchbird: {names[2]}: no such file",
+        f"benchbird: {names[3]}: silence: every sample is 0",
+    ]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dawn 05.30_clean.wav", "silence_clean.wav"]
+    assert not read_recording(tmp_path / "out" / "silence_clean.wav")[0].any()
+    assert len(out.splitlines()) == 2
+
+
+def test_a_recording_is_never_replaced(trial: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = recording.read_bytes()
+    code, _, err = isolate(capsys, recording, "--trial", trial, "--window", "1", "-o", recording)
+    assert code == 2 and "would replace the recording; choose another -o" in err
+    assert recording.read_bytes() == before
+
+
+def test_two_recordings_of_one_name_are_refused_before_anything_is_written(
+    trial: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "b").mkdir()
+    other = recording.rename(tmp_path / "b" / "dawn.wav")
+    code, _, err = isolate(
+        capsys, other, tmp_path / "dawn.flac", "--trial", trial, "--window", "1", "-o", tmp_path / "x"
+    )
+    assert code == 2 and "would both be written to dawn_clean" in err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_trial_that_says_nothing_of_its_pictures_needs_a_window(
+    trial: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = isolate(capsys, recording, "--trial", trial)
+    assert code == 1 and "doesn't tell how long its training pictures were; say it by --window SECONDS" in err
+
+
+def test_what_is_no_usable_trial_is_refused(
+    finished: Bench, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = isolate(capsys, recording, "--trial", tmp_path, "--window", "1")
+    assert code == 1 and "holds no record.json; give the folder of one ended trial" in err
+
+    copied = copy_trial(finished, "atrous_segnet", tmp_path / "copies")
+    path = copied / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+    code, _, err = isolate(capsys, recording, "--trial", copied, "--window", "1")
+    assert code == 1 and "weights.safetensors: its SHA-256 isn't the one that the record states" in err
+
+
+def test_a_protocol_of_another_version_is_refused(finished: Bench, tmp_path: Path) -> None:
+    from benchbird.errors import ResultsError
+    from benchbird.protocol import canonical_digest, study_digest
+
+    copied = copy_trial(finished, "threshold", tmp_path)
+    record = json.loads((copied / "record.json").read_text())
+    protocol = {**record["protocol"], "scoring_version": 99}
+    protocol["digest"] = canonical_digest({key: value for key, value in protocol.items() if key != "digest"})
+    rewrite_record(copied, protocol=protocol, study=study_digest(protocol["digest"], record["data"]["digest"]))
+    reseal_files(copied)
+    with pytest.raises(ResultsError, match="whose rules this version of benchbird doesn't have"):
+        own_protocol(find_trial(copied))
