@@ -61,6 +61,7 @@ class Cleaner:
     """A trial's model, ready for recordings of any rate.
 
     Attributes:
+        name: of the trial, for people.
         model: on its device.
         protocol: of the trial.
         mask: what kind of mask.
@@ -68,6 +69,7 @@ class Cleaner:
         window_s: asked for instead.
     """
 
+    name: str
     model: RestoredModel
     protocol: Protocol
     mask: MaskKind
@@ -191,4 +193,12 @@ def prepare_cleaner(
         )
     where = str(backend.choose_device(device))
     request = request_model(found, protocol, plugin_files=plugin_files, device=where)
-    return Cleaner(model=restore_model(request), protocol=protocol, mask=mask, picture_frames=frames, window_s=window_s)
+    record = found.record
+    return Cleaner(
+        name=f"{record.segmenter.label}, seed {record.seed}, of {record.benchmark} {record.study}",
+        model=restore_model(request),
+        protocol=protocol,
+        mask=mask,
+        picture_frames=frames,
+        window_s=window_s,
+    )

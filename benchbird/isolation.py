@@ -3,7 +3,7 @@
 Owns the way of a recording of any length through windows as long as the pictures of the training, in constant memory.
 Pictures are made by `audio/renderings.py` and prepared as in training (`data/resize.py`, `batches.py`).
 
-Windows overlap by a quarter and begin at multiples of three quarters of their length; the last one begins earlier, so
+Windows overlap by an eighth and begin at multiples of seven eighths of their length; the last one begins earlier, so
 that it ends with the recording. Where windows overlap, logits are faded from one to the next, so there is no seam, and
 what comes out in the middle of a window follows from that window alone, wherever the recording begins.
 """
@@ -58,7 +58,7 @@ class Windows:
     @property
     def overlap(self) -> int:
         """Frames that two neighbours share."""
-        return self.frames // 4
+        return self.frames // 8
 
     @property
     def step(self) -> int:
@@ -90,15 +90,21 @@ def ask_model(
         pictures = [from_spectrum(one, rate_hz, rendering, spectrum) for one in spectra]
         small = np.stack([shrink_picture(one, protocol.image_size, protocol.resize) for one in pictures])
         images = normalized(torch.from_numpy(small).to(model.device), memory_layout(protocol))
+        # A CPU is quicker with one picture at a time: the layers' values then fit its cache.
+        parts = torch.split(images, 1) if model.device.type == "cpu" else (images,)
+        size = (image_rows(spectrum), spectra[0].shape[1])
+        logits = [one for part in parts for one in enlarged(part, size)]
+        backend.check_flags(model.flags)
+        return [one_sided_rows(one.cpu().numpy(), spectrum) for one in logits]
+
+    def enlarged(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """Logits of pictures `(N, 3, S, S)` at the windows' size, `(N, rows, frames)`."""
         with torch.inference_mode(), backend.autocast(protocol, model.device):
             logits = check_logits(model.network(images), images)  # (N, 1, S, S)
         if not bool(torch.isfinite(logits).all()):
             raise Diverged("the model's logits on this recording are not all finite numbers")
-        size = (image_rows(spectrum), spectra[0].shape[1])
         with torch.inference_mode():
-            large = nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        backend.check_flags(model.flags)
-        return [one_sided_rows(one[0], spectrum) for one in large.cpu().numpy()]
+            return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)[:, 0]
 
     return ask
 

@@ -114,7 +114,8 @@ def test_windows_are_where_they_are_said_to_be() -> None:
     frames = frame_count(len(audio))
     cleaned(audio, plan.frames, ask)
     all_frames = np.abs(one_sided_stft(audio[:, 0]))
-    starts = [0, 30, 60, frames - 40]
+    assert (plan.overlap, plan.step) == (5, 35)
+    starts = [0, 35, 70, frames - 40]
     assert len(asked) == len(starts)
     for found, start in zip(asked, starts, strict=True):
         np.testing.assert_allclose(found, all_frames[:, start : start + 40], atol=1e-12)
@@ -127,12 +128,12 @@ def test_where_windows_overlap_one_fades_into_the_next() -> None:
         value = next(level)
         return [np.full(one.shape, 60 * (value - 0.5), dtype=np.float32) for one in spectra]
 
-    audio = np.ones((69 * HOP_SAMPLES + WINDOW_SAMPLES, 1))
+    audio = np.ones((74 * HOP_SAMPLES + WINDOW_SAMPLES, 1))
     _, after = cleaned(audio, plan.frames, ask, mask="soft")
     kept = after[:, 0]
-    inside = kept[30 * HOP_SAMPLES : 40 * HOP_SAMPLES : HOP_SAMPLES]
+    inside = kept[35 * HOP_SAMPLES : 41 * HOP_SAMPLES : HOP_SAMPLES]
     assert (np.diff(inside) > 0).all()
-    assert kept[: 29 * HOP_SAMPLES].max() < 1e-9 and kept[42 * HOP_SAMPLES :].min() > 1 - 1e-9
+    assert kept[: 34 * HOP_SAMPLES].max() < 1e-9 and kept[42 * HOP_SAMPLES :].min() > 1 - 1e-9
 
 
 def test_channels_are_masked_by_themselves() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +30,7 @@ class Settings:
     plugins: tuple[Path, ...]
     device: str
     kind: str | None
+    report: Path | None
 
 
 @click.command(epilog="Example: benchbird isolate dawn.wav --trial results/birdsound/2f0c.../unet-1a2b3c4d/seed-0")
@@ -45,6 +46,8 @@ class Settings:
               help="Length of what the model sees at once.  [default: that of its training pictures]")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(["wav", "flac", "ogg", "mp3"]),
               help="Of what comes out.  [default: by the name of -o, else as the recording, without loss]")  # fmt: skip
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.html",
+              help="Write a page with spectrograms and players, before and after.")  # fmt: skip
 @click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
               help="The plugin file that the segmenter comes from, if it was one.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
@@ -73,14 +76,26 @@ def run(settings: Settings) -> int:
         mask=settings.mask,
         window_s=settings.window_s,
     )
-    failed = 0
+    cleaned = []
     for recording in settings.recordings:
         try:
-            _show(_clean(cleaner, recording, settings))
+            cleaned.append(_clean(cleaner, recording, settings))
         except BenchbirdError as error:
-            failed += 1
             click.echo(f"benchbird: {error}", err=True)
-    return 1 if failed else 0
+        else:
+            _show(cleaned[-1])
+    if settings.report is not None and cleaned:
+        _write_report(settings.report, cleaned, cleaner)
+    return 0 if len(cleaned) == len(settings.recordings) else 1
+
+
+def _write_report(path: Path, cleaned: Sequence[Cleaned], cleaner: Cleaner) -> None:
+    from benchbird.cleaning_report import report_page
+    from benchbird.durable import make_folder, write_durably
+
+    make_folder(path.parent)
+    write_durably(path, report_page(cleaned, cleaner.name).encode())
+    click.echo(f"page: {path}")
 
 
 def _check_names(settings: Settings) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import json
+import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +16,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 import torch
+from PIL import Image
 
 from benchbird.audio.recordings import read_recording
 from benchbird.audio.stft import one_sided_istft, one_sided_stft
@@ -93,6 +99,57 @@ def test_a_soft_mask_keeps_something_of_everything(
     soft, form = read_recording(target)
     assert form.kind == "FLAC" and len(soft) == 3 * RATE_HZ
     assert np.abs(one_sided_stft(soft[:, 0])).min(axis=1).max() > 0
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and all text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def sources(self, tag: str) -> list[bytes]:
+        found = [attributes["src"] or "" for name, attributes in self.tags if name == tag]
+        return [base64.b64decode(source.partition("base64,")[2]) for source in found]
+
+
+def test_the_page_shows_and_plays_what_was_there_before_and_after(
+    trial: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = recording.rename(tmp_path / "<script>alert(1)<∕script> & \x1b[31m.wav")
+    page = tmp_path / "pages" / "one.html"
+    code, out, err = isolate(capsys, named, "--trial", trial, "--window", "1", "--residual", "--report", page)
+    assert (code, err) == (0, "") and out.endswith(f"page: {page}\n")
+    html = page.read_text(encoding="utf-8")
+    found = Page(html)
+    assert "<script>alert(1)<∕script> & " in found.text and "\x1b" not in html
+    assert {name for name, _ in found.tags}.isdisjoint({"script", "link", "iframe", "a"})
+    assert "http" not in html.replace("http-equiv", "")
+    [policy] = [one["content"] for name, one in found.tags if "http-equiv" in one]
+    assert policy is not None and policy.startswith(
+        "default-src 'none'; img-src data:; media-src data:; style-src 'sha"
+    )
+    style = re.search(r"<style>(.*)</style>", html, re.DOTALL)
+    assert style is not None
+    assert f"'sha256-{base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()}'" in policy
+    assert all(attributes["alt"] for name, attributes in found.tags if name == "img")
+
+    files = [named, *(named.with_name(named.stem + suffix) for suffix in ("_clean.wav", "_residual.wav"))]
+    sounds = [soundfile.read(io.BytesIO(sound), always_2d=True)[0] for sound in found.sources("audio")]
+    for sound, file in zip(sounds, files, strict=True):
+        np.testing.assert_allclose(sound, read_recording(file)[0], atol=2**-15)
+    pictures = [np.asarray(Image.open(io.BytesIO(picture))) for picture in found.sources("img")]
+    assert len(pictures) == 3 and {picture.shape[0] for picture in pictures} == {256}
+    before, after, _ = pictures
+    assert after.mean() > before.mean(), "less sound, so brighter"
 
 
 def test_bad_recordings_are_told_and_the_good_ones_cleaned(
