@@ -17,7 +17,7 @@ from benchbird.durable import json_bytes
 from benchbird.errors import ResultsError
 from benchbird.plain_text import plain_text
 from benchbird.protocol import canonical_digest, study_digest
-from benchbird.records import SCHEMA_VERSION, Scores, TrialRecord
+from benchbird.records import LATER, SCHEMA_VERSION, Scores, TrialRecord
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -33,8 +33,8 @@ def json_value(value: object) -> Any:
     if value is None or isinstance(value, str | int | float):  # most of them, and the others ask more
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = dataclasses.fields(value)
-        return {field.name: json_value(getattr(value, field.name)) for field in fields}
+        found = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {field.name: json_value(one) for field, one in found if one is not None or field.metadata != LATER}
     if isinstance(value, Mapping):
         return {str(key): json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

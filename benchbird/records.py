@@ -17,6 +17,9 @@ Status = Literal["done", "diverged", "failed", "timeout", "out_of_memory", "prot
 
 SPLITS = ("train", "val", "test")
 
+LATER = {"left_out_where_none": True}
+"""Of a field that records of this schema haven't had from the start: without a value they are spelt as before."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -215,7 +218,7 @@ class DataSummary:
     leaks_allowed: int
     ceiling_iou_native: float | None
     fold: Fold | None = None
-    picture_frames: int | None = None
+    picture_frames: int | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,6 +81,14 @@ def test_add_then_read_gives_the_record_back(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.partial"))
 
 
+def test_a_field_that_came_later_changes_no_record_that_lacks_it(tmp_path: Path) -> None:
+    without, known = make_record(), make_record()
+    known = replace(known, data=replace(known.data, picture_frames=951))
+    assert b"picture_frames" not in record_bytes(without)
+    for record in (without, known):
+        assert parse_record(record_bytes(record)) == record
+
+
 @pytest.mark.parametrize(("number", "of"), [(1, 3), (3, 3), (1000, 1000)])
 def test_a_fold_of_its_folds_is_read_back(tmp_path: Path, number: int, of: int) -> None:
     data = replace(make_record().data, fold=Fold(number=number, of=of, pool_digest="p" * 12))

@@ -26,7 +26,7 @@ PCEN_GAIN, PCEN_BIAS, PCEN_POWER = 0.8, 10.0, 0.25
 PCEN_SCALE, PCEN_EPSILON = 2.0**31, 1e-6
 """The constants are for samples as 32-bit numbers, full scale 2³¹."""
 PCEN_WHITE = 3.0
-"""What becomes 255: a sound about a hundred times as loud as what lasts in its row."""
+"""What becomes 255: a sound some twenty times as loud as what lasts in its row, fifty times where that is faint."""
 
 FloatArray = npt.NDArray[np.floating[Any]]
 GreyArray = npt.NDArray[np.uint8]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.signal
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -126,7 +127,6 @@ def test_mirroring_a_mask_keeps_booleans() -> None:
 
 
 def test_the_published_rendering_is_met_to_the_last_grey_level() -> None:
-    soundfile = pytest.importorskip("soundfile", reason="soundfile, of the extra 'audio', is not installed")
     if not (REAL_BIRDS / "manifest.csv").is_file():
         pytest.skip(f"no real pairs in {REAL_BIRDS}; set BENCHBIRD_REAL_BIRDS")
     with (REAL_BIRDS / "manifest.csv").open(newline="", encoding="utf-8") as stream:
