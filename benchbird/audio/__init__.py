@@ -1,1 +1,1 @@
-"""Audio as this project reads and renders it; arrays in and out, no files and no networks."""
+"""Audio as this project reads and renders it; no networks and no data sets."""
