@@ -1,4 +1,4 @@
-"""`benchbird data`: check a data set, or write the embedded one as files."""
+"""`benchbird data`: check a data set, make one of annotated recordings, or write the embedded one as files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test")
 
 @click.group("data")
 def command() -> None:
-    """Check a data set, or write the embedded one as files.
+    """Check a data set, make one of annotated recordings, or write the embedded one as files.
 
     Example: benchbird data check ~/BirdSoundsDenoising
     """
@@ -86,12 +86,74 @@ def synth(folder: Path, sizes: str, settings: tuple[str, ...], seed: int | None,
     click.echo(f"{printable(folder)}: {counts}")
 
 
-def _sizes(text: str) -> dict[str, int]:
+@command.command("import")
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECORDING...")
+@click.option("--annotations", multiple=True, type=click.Path(path_type=Path), metavar="PATH",
+              help="File or folder of annotations. Can be repeated.  [default: beside the recordings]")  # fmt: skip
+@click.option("-o", "--output", "root", required=True, type=click.Path(path_type=Path), metavar="ROOT",
+              help="Folder to create.")  # fmt: skip
+@click.option("--clip", "clip_s", type=click.FloatRange(min=0.1, max=600), default=5.0, show_default=True,
+              metavar="SECONDS", help="Length of a picture.")  # fmt: skip
+@click.option("--shares", default="train=70,val=15,test=15", show_default=True, help="Parts of the recordings.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw of splits.")
+@click.option(
+    "--recording-pattern",
+    metavar="REGEX",
+    help="Finds, as its group `recording`, what must not be in two splits.  [default: the file's name]",
+)
+@click.option("--annotated-only", is_flag=True, help="Leave out clips without any box.")  # fmt: skip
+def import_(
+    recordings: tuple[Path, ...],
+    annotations: tuple[Path, ...],
+    root: Path,
+    clip_s: float,
+    shares: str,
+    seed: int,
+    recording_pattern: str | None,
+    annotated_only: bool,
+) -> None:
+    """Make a data set of recordings and the boxes that were drawn in them.
+
+    RECORDING is a file or a folder that is searched for WAV, FLAC, OGG and MP3. Annotations are Raven selection
+    tables, Audacity labels, or CSV with start_s, end_s, low_hz, high_hz; a file belongs to the recording whose name it
+    begins with. Recordings are cut into clips, rendered as BirdSoundsDenoising is, and dealt to splits as wholes.
+
+    Example: benchbird data import ~/dawn --annotations ~/dawn/selections -o birds --clip 5
+    """
+    parts = _sizes(shares, "--shares")
+    if not all(parts.values()):
+        raise UsageError(f"--shares {shares}: expected train=N,val=N,test=N, each 1 or more")
+    from tqdm import tqdm
+
+    from benchbird.data.annotated import ImportOptions, import_recordings
+    from benchbird.data.faults import printable
+    from benchbird.data.recordings import compiled_pattern
+
+    options = ImportOptions(
+        clip_s=clip_s,
+        shares=parts,
+        seed=seed,
+        recording_pattern=compiled_pattern(recording_pattern) if recording_pattern else None,
+        annotated_only=annotated_only,
+    )
+    with tqdm(desc="import", unit="recording", disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        imported = import_recordings(recordings, annotations, root, options, show)
+    for note in imported.notes:
+        click.echo(note, err=True)
+    click.echo(f"{printable(root)}: {', '.join(f'{count} {split}' for split, count in imported.samples.items())}")
+
+
+def _sizes(text: str, option: str = "--sizes") -> dict[str, int]:
     sizes = dict.fromkeys(SPLITS, 0)
     for part in text.split(","):
         split, equals, number = part.strip().partition("=")
         if split not in SPLITS or not equals or not number.isascii() or not number.isdigit():
-            raise UsageError(f"--sizes {text}: found {part!r}, expected train=N,val=N,test=N")
+            raise UsageError(f"{option} {text}: found {part!r}, expected train=N,val=N,test=N")
         sizes[split] = int(number)
     return sizes
 

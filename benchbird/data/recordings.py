@@ -165,15 +165,23 @@ def recording_rule(root: Path, pattern: str | None, *, allow_links: bool = False
     Raises:
         DataError: the manifest can't be read, or the pattern isn't a regular expression with the group.
     """
-    compiled = None
-    if pattern:
-        try:
-            compiled = re.compile(pattern)
-        except re.error as error:
-            raise DataError(f"recording pattern {printable(pattern)}: not a regular expression: {error}") from error
-        if PATTERN_GROUP not in compiled.groupindex:
-            raise DataError(
-                f"recording pattern {printable(pattern)}: has no group named {PATTERN_GROUP}; "
-                r"expected something like (?P<recording>XC\d+)"
-            )
+    compiled = compiled_pattern(pattern) if pattern else None
     return RecordingRule(read_manifest(root, allow_links=allow_links), compiled)
+
+
+def compiled_pattern(pattern: str) -> re.Pattern[str]:
+    """A pattern that finds a recording's id in a stem, as its group `recording`.
+
+    Raises:
+        DataError: it isn't a regular expression, or has no such group.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"recording pattern {printable(pattern)}: not a regular expression: {error}") from error
+    if PATTERN_GROUP not in compiled.groupindex:
+        raise DataError(
+            f"recording pattern {printable(pattern)}: has no group named {PATTERN_GROUP}; "
+            r"expected something like (?P<recording>XC\d+)"
+        )
+    return compiled

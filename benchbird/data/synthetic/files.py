@@ -6,11 +6,7 @@ with the target's name is always whole.
 
 from __future__ import annotations
 
-import csv
 import multiprocessing
-import os
-import secrets
-import shutil
 import wave
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -20,12 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchbird.data.new_root import SPLIT_FOLDERS, new_data_root, write_manifest
 from benchbird.data.synthetic.notes import FloatArray
 from benchbird.data.synthetic.options import SPLITS, SyntheticOptions
 from benchbird.data.synthetic.scenes import SyntheticSample, synthesize
-from benchbird.errors import DataError
 
-SPLIT_FOLDERS = {"train": "Train", "val": "Valid", "test": "Test"}
 _KINDS = ("Images", "Masks", "Raw_audios", "Denoised_audios")
 MANIFEST_COLUMNS = (
     "name", "split", "recording", "channel", "voice", "noise", "distractor", "snr_db", "mask_fraction",
@@ -63,33 +58,10 @@ def write_synthetic(
     for split, size in sizes.items():
         if split not in SPLITS or size < 0:
             raise ValueError(f"sizes: found {split!r}: {size!r}, expected 0 or more of {', '.join(SPLITS)}")
-    _refuse_occupied(root)
     tasks: list[Task] = [(split, index) for split in SPLITS for index in range(sizes.get(split, 0))]
-    partial_root = root.parent / f".{root.name}.{secrets.token_hex(4)}.partial"
-    try:
-        try:
-            _write_all(partial_root, tasks, options or SyntheticOptions(), workers, progress)
-            if root.exists():
-                root.rmdir()  # empty, as seen above; renaming onto a folder fails on Windows
-            partial_root.rename(root)
-        except BaseException:
-            shutil.rmtree(partial_root, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise DataError(
-            f"{root}: could not write the data set: {error.strerror or error}; nothing was left behind. "
-            "Make room or choose another folder, then run again"
-        ) from error
+    with new_data_root(root, _KINDS) as partial_root:
+        _write_all(partial_root, tasks, options or SyntheticOptions(), workers, progress)
     return root
-
-
-def _refuse_occupied(root: Path) -> None:
-    if root.is_dir():
-        first = next(iter(sorted(root.iterdir())), None)
-        if first is not None:
-            raise DataError(f"{root}: holds {first.name} already, expected a new or empty folder; choose another")
-    elif root.exists() or root.is_symlink():
-        raise DataError(f"{root}: is a file, expected a new or empty folder; choose another")
 
 
 def _write_all(
@@ -99,20 +71,12 @@ def _write_all(
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    for folder in SPLIT_FOLDERS.values():
-        for kind in _KINDS:
-            (root / folder / kind).mkdir(parents=True)
     rows = []
     for row in _rows(partial(_write_one, root, options), tasks, workers):
         rows.append(row)
         if progress is not None:
             progress(len(rows), len(tasks))
-    with (root / "manifest.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, MANIFEST_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        stream.flush()
-        os.fsync(stream.fileno())
+    write_manifest(root, MANIFEST_COLUMNS, rows)
 
 
 def _rows(write: Callable[[Task], dict[str, str]], tasks: list[Task], workers: int) -> Iterator[dict[str, str]]:
