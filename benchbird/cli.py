@@ -35,7 +35,7 @@ COMMANDS = {
     "time": "Time training and inference, in figures that a paper can quote.",
     "noise": "Measure how much a segmenter's score moves with the seed alone.",
     "list": "List segmenters, data sets or plugins.",
-    "data": "Check a data set, or write the embedded one as files.",
+    "data": "Check a data set, make one of annotated recordings, or write the embedded one.",
     "clean": "Remove what runs that died left behind.",
     "doctor": "Check this machine: software, devices, folders, plugins.",
 }
