@@ -1,6 +1,6 @@
 """A recording's file to its cleaned file: reading, a trial's model, writing, and what is told of it.
 
-Owns the composition. Windows and masks are `isolation.py`'s, files `audio/recordings.py`'s.
+Owns the composition. Windows are `listening.py`'s, masks `isolation.py`'s, files `audio/recordings.py`'s.
 """
 
 from __future__ import annotations
@@ -12,21 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchbird import backend
-from benchbird.audio.recordings import (
-    SUFFIXES,
-    AudioArray,
-    AudioFormat,
-    Recording,
-    Unreadable,
-    output_format,
-    write_recordings,
-)
-from benchbird.audio.stft import HOP_SAMPLES, WINDOW_SAMPLES, frame_count
-from benchbird.errors import ResultsError
-from benchbird.isolation import MaskKind, Windows, ask_model, isolate
-from benchbird.protocol import Protocol
-from benchbird.restoration import RestoredModel, find_trial, own_protocol, request_model, restore_model
+from benchbird.audio.recordings import SUFFIXES, AudioArray, Recording, output_format, write_recordings
+from benchbird.ears import Ear
+from benchbird.isolation import MaskKind, isolate
 
 CLEAN, RESIDUAL = "_clean", "_residual"
 """What is added to a recording's name."""
@@ -58,23 +46,15 @@ class Cleaned:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Cleaner:
-    """A trial's model, ready for recordings of any rate.
+    """Cleans recordings of any rate by a trial's model.
 
     Attributes:
-        name: of the trial, for people.
-        model: on its device.
-        protocol: of the trial.
+        ear: the model.
         mask: what kind of mask.
-        picture_frames: of a training picture; None where the record doesn't tell.
-        window_s: asked for instead.
     """
 
-    name: str
-    model: RestoredModel
-    protocol: Protocol
+    ear: Ear
     mask: MaskKind
-    picture_frames: int | None
-    window_s: float | None
 
     def clean(
         self,
@@ -109,15 +89,10 @@ class Cleaner:
             if with_residual:
                 files.append(named.with_name(named.stem.removesuffix(CLEAN) + RESIDUAL + named.suffix))
             meter = _Meter()
-            parts = meter.watch(self._parts(recording), recording, progress)
+            cleaned = isolate(self.ear.listen(recording), self.mask, self.ear.protocol.logit_threshold)
+            parts = meter.watch(cleaned, recording, progress)
             outputs = (((after, before - after) if with_residual else (after,)) for before, after in parts)
             written = write_recordings(files, outputs, form, recording.declared_samples)
-            if frame_count(written) == 0:
-                for file in files:
-                    file.unlink(missing_ok=True)
-                raise Unreadable(
-                    path, f"{written} samples, expected at least {WINDOW_SAMPLES}: too short to hold a call"
-                )
             return Cleaned(
                 recording=path,
                 files=tuple(files),
@@ -126,21 +101,6 @@ class Cleaner:
                 duration_s=time.monotonic() - started,
                 kept_share=meter.kept_share,
             )
-
-    def _parts(self, recording: Recording) -> Iterator[tuple[AudioArray, AudioArray]]:
-        rate_hz = recording.format.rate_hz
-        ask = ask_model(self.model, self.protocol, rate_hz, "published", "mirrored")
-        windows = Windows(frames=self._frames(recording.format))
-        yield from isolate(recording.blocks(), windows, ask, self.mask, self.protocol.logit_threshold)
-        if not frame_count(recording.samples):  # before anything is put in place
-            reason = f"{recording.samples} samples, too short to hold a call; expected at least {WINDOW_SAMPLES}"
-            raise Unreadable(recording.path, reason)
-
-    def _frames(self, form: AudioFormat) -> int:
-        if self.window_s is not None:
-            return max(1, frame_count(round(self.window_s * form.rate_hz)))
-        assert self.picture_frames is not None, "checked when the cleaner was made"
-        return self.picture_frames
 
 
 class _Meter:
@@ -165,40 +125,3 @@ class _Meter:
             done += len(before)
             yield before, after
             progress(done / rate_hz, recording.declared_samples / rate_hz)
-
-
-def prepare_cleaner(
-    trial: Path, *, plugin_files: tuple[Path, ...], device: str, mask: MaskKind, window_s: float | None
-) -> Cleaner:
-    """The cleaner of an ended trial.
-
-    Args:
-        trial: its folder.
-        plugin_files: plugins that the user named.
-        device: `auto` or a torch device's name.
-        mask: `binary` or `soft`.
-        window_s: length of a window in seconds; None for that of the training pictures.
-
-    Raises:
-        ResultsError: no such trial, no weights, or nothing tells how long its pictures were.
-        PluginError: the segmenter's source is gone or another one.
-    """
-    found = find_trial(trial)
-    protocol = own_protocol(found)
-    frames = found.record.data.picture_frames
-    if frames is None and window_s is None:
-        raise ResultsError(
-            f"{trial}: the record doesn't tell how long its training pictures were; say it by --window SECONDS "
-            f"(a picture of n columns that nobody resized is n · {HOP_SAMPLES} samples long)"
-        )
-    where = str(backend.choose_device(device))
-    request = request_model(found, protocol, plugin_files=plugin_files, device=where)
-    record = found.record
-    return Cleaner(
-        name=f"{record.segmenter.label}, seed {record.seed}, of {record.benchmark} {record.study}",
-        model=restore_model(request),
-        protocol=protocol,
-        mask=mask,
-        picture_frames=frames,
-        window_s=window_s,
-    )

@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "Check results: every file's hash, every score from its predictions.",
     "compare": "Tell whether two results differ beyond the noise.",
     "isolate": "Clean recordings: keep what a trained model takes for bird.",
+    "predict": "Mark what a trained model takes for bird in recordings, for Raven or Audacity.",
     "time": "Time training and inference, in figures that a paper can quote.",
     "noise": "Measure how much a segmenter's score moves with the seed alone.",
     "list": "List segmenters, data sets or plugins.",

@@ -1,233 +1,57 @@
-"""A recording cleaned by a trial's model: what it takes for bird is kept, in every channel by itself.
+"""A recording cleaned by what a trial's model says of it: what it takes for bird is kept, the rest is silence.
 
-Owns the way of a recording of any length through windows as long as the pictures of the training, in constant memory.
-Pictures are made by `audio/renderings.py` and prepared as in training (`data/resize.py`, `batches.py`).
-
-Windows overlap by an eighth and begin at multiples of seven eighths of their length; the last one begins earlier, so
-that it ends with the recording. Where windows overlap, logits are faded from one to the next, so there is no seam, and
-what comes out in the middle of a window follows from that window alone, wherever the recording begins.
+Owns the mask and its application. Where logits come from is `listening.py`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
-from benchbird import backend
-from benchbird.audio.renderings import from_spectrum, image_rows, one_sided_rows
-from benchbird.audio.stft import (
-    HOP_SAMPLES,
-    ONE_SIDED_ROWS,
-    WINDOW_SAMPLES,
-    OverlapAdd,
-    frame_count,
-    one_sided_stft,
-)
-from benchbird.batches import memory_layout, normalized
-from benchbird.data.resize import shrink_picture
-from benchbird.errors import Diverged
-from benchbird.evaluation import check_logits
-from benchbird.protocol import Protocol, Rendering, Spectrum
-from benchbird.restoration import RestoredModel
+from benchbird.audio.stft import OverlapAdd, one_sided_stft
+from benchbird.listening import AudioArray, LogitArray, Stretch
 
 MaskKind = Literal["binary", "soft"]
-AudioArray = npt.NDArray[np.float64]
-SpectrumArray = npt.NDArray[np.complexfloating[Any, Any]]
-LogitArray = npt.NDArray[np.float32]
-
-AskLogits = Callable[[Sequence[SpectrumArray]], Sequence[LogitArray]]
-"""Spectra `(513, frames)` of one length, one a channel, to logits of the same shape."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Windows:
-    """How a recording is cut.
-
-    Attributes:
-        frames: length of a window; a shorter recording is one window.
-    """
-
-    frames: int
-
-    @property
-    def overlap(self) -> int:
-        """Frames that two neighbours share."""
-        return self.frames // 8
-
-    @property
-    def step(self) -> int:
-        """Frames from one window's beginning to the next one's."""
-        return self.frames - self.overlap
-
-    def fade(self, frames: int) -> npt.NDArray[np.float32]:
-        """Weight of each frame of a window, in (0, 1]: rising over its first overlap, falling over its last."""
-        place = np.arange(frames)
-        edge = np.minimum(place + 1, frames - place)
-        return np.minimum(edge / (self.overlap + 1), 1.0).astype(np.float32)
-
-
-def ask_model(
-    model: RestoredModel, protocol: Protocol, rate_hz: int, rendering: Rendering, spectrum: Spectrum
-) -> AskLogits:
-    """A trial's model as it was evaluated: pictures shrunk and normalised as in training, logits enlarged.
-
-    Args:
-        model: on its device, in this process.
-        protocol: of its trial.
-        rate_hz: of the recording.
-        rendering: of the pictures that it was trained with.
-        spectrum: of the same.
-    """
-    model.network.eval()
-
-    def ask(spectra: Sequence[SpectrumArray]) -> Sequence[LogitArray]:
-        pictures = [from_spectrum(one, rate_hz, rendering, spectrum) for one in spectra]
-        small = np.stack([shrink_picture(one, protocol.image_size, protocol.resize) for one in pictures])
-        images = normalized(torch.from_numpy(small).to(model.device), memory_layout(protocol))
-        # A CPU is quicker with one picture at a time: the layers' values then fit its cache.
-        parts = torch.split(images, 1) if model.device.type == "cpu" else (images,)
-        size = (image_rows(spectrum), spectra[0].shape[1])
-        logits = [one for part in parts for one in enlarged(part, size)]
-        backend.check_flags(model.flags)
-        return [one_sided_rows(one.cpu().numpy(), spectrum) for one in logits]
-
-    def enlarged(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Logits of pictures `(N, 3, S, S)` at the windows' size, `(N, rows, frames)`."""
-        with torch.inference_mode(), backend.autocast(protocol, model.device):
-            logits = check_logits(model.network(images), images)  # (N, 1, S, S)
-        if not bool(torch.isfinite(logits).all()):
-            raise Diverged("the model's logits on this recording are not all finite numbers")
-        with torch.inference_mode():
-            return nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)[:, 0]
-
-    return ask
 
 
 def isolate(
-    blocks: Iterable[AudioArray], windows: Windows, ask: AskLogits, mask: MaskKind, logit_threshold: float
+    stretches: Iterable[Stretch], mask: MaskKind, logit_threshold: float
 ) -> Iterator[tuple[AudioArray, AudioArray]]:
     """Clean a recording.
 
     Args:
-        blocks: its samples, each `(n, channels)`.
-        windows: how to cut it.
-        ask: gives the logits of a window.
+        stretches: all of it, as `listen` gives them.
         mask: `binary` keeps a cell whole or not at all, by the threshold; `soft` weighs it by the probability.
         logit_threshold: of the protocol.
 
     Yields:
         What was read and what is left of it, stretch by stretch, both `(n, channels)`; joined, they are as long as
-        the recording.
+        the recording. Of a recording without a whole frame nothing comes out.
     """
-    stream = _Stream(windows, ask, mask, logit_threshold)
-    for block in blocks:
-        yield from stream.add(block)
-    yield from stream.finish()
+    adders: list[OverlapAdd] = []
+    for stretch in stretches:
+        adders = adders or [OverlapAdd() for _ in stretch.logits]
+        before = stretch.samples[: stretch.own_samples]
+        kept = [
+            _kept(adder, share_kept(logits, mask, logit_threshold), channel, stretch)
+            for adder, logits, channel in zip(adders, stretch.logits, stretch.samples.T, strict=True)
+        ]
+        yield before, np.stack(kept, axis=1)
 
 
-class _Stream:
-    """What of a recording isn't finished: its samples, and the sums of faded logits over its frames.
+def _kept(adder: OverlapAdd, share: npt.NDArray[np.float32], channel: AudioArray, stretch: Stretch) -> AudioArray:
+    """One channel's samples of a stretch, shape (own_samples,)."""
+    samples = adder.add(share * one_sided_stft(channel))
+    if stretch.is_rest:
+        samples = np.concatenate([samples, adder.finish()])
+    return samples[: stretch.own_samples]
 
-    `_done` counts frames whose samples went out; the samples kept begin where frame `_done` does.
-    """
 
-    def __init__(self, windows: Windows, ask: AskLogits, mask: MaskKind, logit_threshold: float) -> None:
-        self._windows, self._ask = windows, ask
-        self._mask, self._threshold = mask, logit_threshold
-        self._samples: AudioArray = np.zeros((0, 0))
-        self._done = 0
-        self._next = 0  # frame where the next window begins
-        self._adders: list[OverlapAdd] = []
-        self._sums = np.zeros((0, ONE_SIDED_ROWS, 0), dtype=np.float32)  # (channels, 513, frames from `_done` on)
-        self._weights = np.zeros(0, dtype=np.float32)
-
-    def add(self, block: AudioArray) -> Iterator[tuple[AudioArray, AudioArray]]:
-        """Take samples; whatever is certain comes out."""
-        if not self._adders:
-            channels = block.shape[1]
-            self._adders = [OverlapAdd() for _ in range(channels)]
-            self._samples = np.zeros((0, channels))
-            self._sums = np.zeros((channels, ONE_SIDED_ROWS, 0), dtype=np.float32)
-        self._samples = np.concatenate([self._samples, block])
-        # A window is cut only when the next one is sure to fit as well, since the last one begins elsewhere.
-        while self._frames_known() >= self._next + self._windows.step + self._windows.frames:
-            self._predict(self._next, self._windows.frames)
-            self._next += self._windows.step
-            yield self._emit(self._next)
-
-    def finish(self) -> Iterator[tuple[AudioArray, AudioArray]]:
-        """The recording has ended: its last windows, and all that is left."""
-        frames = self._frames_known()
-        if not frames:
-            if len(self._samples):
-                yield self._samples, np.zeros_like(self._samples)
-            return
-        while self._next + self._windows.frames < frames:
-            self._predict(self._next, self._windows.frames)
-            self._next += self._windows.step
-        length = min(frames, self._windows.frames)
-        self._predict(frames - length, length)
-        yield self._emit(frames)
-        yield self._emit_rest()
-
-    def _frames_known(self) -> int:
-        return self._done + frame_count(len(self._samples))
-
-    def _predict(self, start: int, frames: int) -> None:
-        """Add a window's faded logits."""
-        first = start - self._done
-        missing = first + frames - len(self._weights)
-        if missing > 0:
-            self._sums = np.pad(self._sums, ((0, 0), (0, 0), (0, missing)))
-            self._weights = np.pad(self._weights, (0, missing))
-        fade = self._windows.fade(frames)
-        logits = self._ask([self._spectrum(channel, first, frames) for channel in range(len(self._adders))])
-        for channel, one in enumerate(logits):
-            self._sums[channel, :, first : first + frames] += fade * one
-        self._weights[first : first + frames] += fade
-
-    def _spectrum(self, channel: int, first: int, frames: int) -> npt.NDArray[np.complex128]:
-        start = first * HOP_SAMPLES
-        stop = start + (frames - 1) * HOP_SAMPLES + WINDOW_SAMPLES
-        return one_sided_stft(self._samples[start:stop, channel])
-
-    def _emit(self, until: int) -> tuple[AudioArray, AudioArray]:
-        """The samples of the frames before `until`, which no later window will change."""
-        frames = until - self._done
-        before = self._samples[: frames * HOP_SAMPLES]
-        after = np.empty_like(before)
-        for channel, adder in enumerate(self._adders):
-            kept = self._kept(channel, frames) * self._spectrum(channel, 0, frames)
-            after[:, channel] = adder.add(kept)
-        self._samples = self._samples[frames * HOP_SAMPLES :]
-        self._last = self._sums[:, :, frames - 1 : frames] / self._weights[frames - 1]
-        self._sums = self._sums[:, :, frames:]
-        self._weights = self._weights[frames:]
-        self._done = until
-        return before, after
-
-    def _kept(self, channel: int, frames: int) -> npt.NDArray[np.float32]:
-        """How much of each cell is kept, `(513, frames)` in [0, 1]."""
-        return self._share(self._sums[channel, :, :frames] / self._weights[:frames])
-
-    def _share(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        if self._mask == "soft":
-            return np.asarray(1.0 / (1.0 + np.exp(-logits.clip(-80.0, 80.0))), dtype=np.float32)
-        return (logits > self._threshold).astype(np.float32)
-
-    def _emit_rest(self) -> tuple[AudioArray, AudioArray]:
-        """Behind the last whole frame: one frame more, filled with silence, under the last one's mask."""
-        before = self._samples
-        after = np.empty_like(before)
-        padded = np.zeros((WINDOW_SAMPLES, before.shape[1]))
-        padded[: len(before)] = before[:WINDOW_SAMPLES]
-        for channel, adder in enumerate(self._adders):
-            rest = [adder.add(self._share(self._last[channel]) * one_sided_stft(padded[:, channel])), adder.finish()]
-            after[:, channel] = np.concatenate(rest)[: len(before)]
-        return before, after
+def share_kept(logits: LogitArray, mask: MaskKind, logit_threshold: float) -> npt.NDArray[np.float32]:
+    """How much of each cell is kept, in [0, 1], of the logits' shape."""
+    if mask == "soft":
+        return np.asarray(1.0 / (1.0 + np.exp(-logits.clip(-80.0, 80.0))), dtype=np.float32)
+    return (logits > logit_threshold).astype(np.float32)

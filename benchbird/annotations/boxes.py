@@ -82,6 +82,8 @@ def boxes_of(mask: HalfMask, rate_hz: int, *, first_frame: int = 0, label: str =
         first_frame: of the recording that the mask begins at.
         label: of every box.
     """
+    if not mask.any():
+        return ()
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     boxes = []
     for rows, columns in ndimage.find_objects(labels):

@@ -66,16 +66,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 def run(settings: Settings) -> int:
     """Carry out one command; the exit code."""
     _check_names(settings)
-    from benchbird.cleaning import prepare_cleaner
+    from benchbird.cleaning import Cleaner
+    from benchbird.ears import open_ear
     from benchbird.errors import BenchbirdError
 
-    cleaner = prepare_cleaner(
-        settings.trial,
-        plugin_files=settings.plugins,
-        device=settings.device,
-        mask=settings.mask,
-        window_s=settings.window_s,
-    )
+    ear = open_ear(settings.trial, plugin_files=settings.plugins, device=settings.device, window_s=settings.window_s)
+    cleaner = Cleaner(ear=ear, mask=settings.mask)
     cleaned = []
     for recording in settings.recordings:
         try:
@@ -94,7 +90,7 @@ def _write_report(path: Path, cleaned: Sequence[Cleaned], cleaner: Cleaner) -> N
     from benchbird.durable import make_folder, write_durably
 
     make_folder(path.parent)
-    write_durably(path, report_page(cleaned, cleaner.name).encode())
+    write_durably(path, report_page(cleaned, cleaner.ear.name).encode())
     click.echo(f"page: {path}")
 
 

@@ -283,7 +283,7 @@ def _write_clips(
             name = f"{source.path.stem}_{index:04d}" if recording.declared_samples > clip else source.path.stem
             for channel in range(form.channels):
                 yield _write_sample(
-                    root / SPLIT_FOLDERS[split], source, f"{name}{_suffix(channel, form.channels)}",
+                    root / SPLIT_FOLDERS[split], source, f"{name}{channel_suffix(channel, form.channels)}",
                     audio[:, channel], form, channel + 1, boxes, start_s,
                 )  # fmt: skip
         notes += [f"{printable(source.path)}: {note}" for note in recording.notes()]
@@ -298,7 +298,8 @@ def _within(boxes: Sequence[Box], start_s: float, seconds: float) -> list[Box]:
     ]
 
 
-def _suffix(channel: int, channels: int) -> str:
+def channel_suffix(channel: int, channels: int) -> str:
+    """What is added to the name of a recording for one of its channels, counted from 0."""
     if channels == 1:
         return ""
     return ("_left", "_right")[channel] if channels == 2 else f"_channel{channel + 1}"

@@ -21,7 +21,7 @@ from PIL import Image
 from benchbird.audio.recordings import read_recording
 from benchbird.audio.stft import one_sided_istft, one_sided_stft
 from benchbird.cli import main
-from benchbird.isolation import ask_model
+from benchbird.listening import ask_model
 from benchbird.restoration import find_trial, own_protocol, request_model, restore_model
 from tests.finished_bench import copy_trial, reseal_files, rewrite_record, trial_folder
 from tests.small_bench import Bench

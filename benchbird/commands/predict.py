@@ -1,0 +1,141 @@
+"""`benchbird predict`: what a trial's model takes for bird in recordings, as boxes or pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from benchbird.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from benchbird.audio.recordings import Recording
+    from benchbird.ears import Ear
+
+FORMATS = ("raven", "audacity", "csv", "png")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The command line of one prediction."""
+
+    recordings: tuple[Path, ...]
+    trial: Path
+    output: Path | None
+    form: Literal["raven", "audacity", "csv", "png"]
+    least_s: float
+    window_s: float | None
+    plugins: tuple[Path, ...]
+    device: str
+
+
+@click.command(epilog="Example: benchbird predict dawn.wav --trial results/birdsound/2f0c.../unet-1a2b3c4d/seed-0")
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECORDING...")
+@click.option("--trial", required=True, type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder of the ended trial whose model is used.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Folder for what is written.  [default: beside each recording]")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(FORMATS), default="raven", show_default=True,
+              help="Raven selection table, Audacity labels, CSV, or the mask as a picture.")  # fmt: skip
+@click.option("--least", "least_s", type=click.FloatRange(min=0, max=60), default=0.01, show_default=True,
+              metavar="SECONDS", help="Leave out calls that are shorter.")  # fmt: skip
+@click.option("--window", "window_s", type=click.FloatRange(min=0.05, max=600), metavar="SECONDS",
+              help="Length of what the model sees at once.  [default: that of its training pictures]")  # fmt: skip
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="The plugin file that the segmenter comes from, if it was one.")  # fmt: skip
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
+              help="Where to compute.")  # fmt: skip
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Mark what a trial's model takes for bird in recordings.
+
+    RECORDING is WAV, FLAC, OGG or MP3 by content, of any length. Each connected piece of the mask becomes one box in
+    time and frequency, in a file that Raven or Audacity opens. `png` writes the mask itself, mirrored as the published
+    masks are. Exit code 1 if a recording can't be used; the others are marked.
+    """
+    ctx.exit(run(Settings(**options)))
+
+
+def run(settings: Settings) -> int:
+    """Carry out one command; the exit code."""
+    stems = [recording.stem for recording in settings.recordings]
+    if settings.output is not None and len(set(stems)) < len(stems):
+        double = next(stem for stem in stems if stems.count(stem) > 1)
+        raise UsageError(f"two recordings are named {double}, and would be written to one file; give them one by one")
+    from benchbird.ears import open_ear
+    from benchbird.errors import BenchbirdError
+
+    ear = open_ear(settings.trial, plugin_files=settings.plugins, device=settings.device, window_s=settings.window_s)
+    failed = 0
+    for path in settings.recordings:
+        try:
+            for line in _predict(ear, path, settings):
+                click.echo(line)
+        except BenchbirdError as error:
+            failed += 1
+            click.echo(f"benchbird: {error}", err=True)
+    return 1 if failed else 0
+
+
+def _predict(ear: Ear, path: Path, settings: Settings) -> Iterator[str]:
+    from benchbird.audio.recordings import Recording
+    from benchbird.durable import make_folder
+    from benchbird.plain_text import plain_text
+
+    folder = make_folder(path.parent if settings.output is None else settings.output)
+    with Recording(path) as recording:
+        write = _write_pictures if settings.form == "png" else _write_boxes
+        for what in write(ear, recording, folder, settings):
+            yield f"{plain_text(str(path))}: {what}"
+        for note in recording.notes():
+            click.echo(f"benchbird: {plain_text(str(path))}: {note}", err=True)
+
+
+def _write_boxes(ear: Ear, recording: Recording, folder: Path, settings: Settings) -> Iterable[str]:
+    from benchbird.annotations.formats import SUFFIXES, annotations_text
+    from benchbird.calls import find_calls
+    from benchbird.durable import write_durably
+
+    assert settings.form != "png"
+    calls = find_calls(
+        ear.listen(recording),
+        recording.format.rate_hz,
+        ear.protocol.logit_threshold,
+        least_s=settings.least_s,
+        label=ear.label,
+    )
+    boxes = sorted(calls, key=lambda box: (box.start_s, box.channel or 0, box.low_hz or 0.0))
+    target = folder / f"{recording.path.stem}{SUFFIXES[settings.form]}"
+    write_durably(target, annotations_text(boxes, settings.form).encode())
+    yield f"{target}: {len(boxes)} {'call' if len(boxes) == 1 else 'calls'}"
+
+
+def _write_pictures(ear: Ear, recording: Recording, folder: Path, settings: Settings) -> Iterable[str]:
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from benchbird.audio.stft import FFT_SIZE, frame_count, two_sided
+    from benchbird.data.annotated import channel_suffix
+    from benchbird.data.images import MOST_PIXELS
+    from benchbird.durable import write_durably
+
+    frames = frame_count(recording.declared_samples)
+    if frames * FFT_SIZE > MOST_PIXELS:
+        longest_s = MOST_PIXELS // FFT_SIZE * 64 / recording.format.rate_hz
+        raise DataError(
+            f"{recording.path}: its picture would have {frames} columns, expected at most {MOST_PIXELS // FFT_SIZE} "
+            f"({longest_s:.0f} s); use --format raven, or cut the recording"
+        )
+    stretches = [stretch.logits for stretch in ear.listen(recording) if not stretch.is_rest]
+    masks = np.concatenate(stretches, axis=2) > ear.protocol.logit_threshold  # (channels, 513, frames)
+    for channel, mask in enumerate(masks):
+        target = folder / f"{recording.path.stem}{channel_suffix(channel, len(masks))}.png"
+        stream = io.BytesIO()
+        Image.fromarray(np.asarray(two_sided(mask)).astype(np.uint8) * np.uint8(255)).save(stream, "PNG")
+        write_durably(target, stream.getvalue())
+        yield f"{target}: {mask.mean():.1%} of it is bird"
