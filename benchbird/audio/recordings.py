@@ -144,6 +144,19 @@ class Recording:
             self.samples += len(block)
             yield block
 
+    def skip(self, samples: int) -> None:
+        """Go on so many samples from the beginning; what was skipped doesn't count as read.
+
+        Raises:
+            Unreadable: it isn't that long, or damaged.
+        """
+        import soundfile
+
+        try:
+            self._file.seek(samples)
+        except (soundfile.SoundFileError, RuntimeError, ValueError, OSError) as error:
+            raise Unreadable(self.path, f"can't be read from sample {samples} on ({_words(error)})") from error
+
     def notes(self) -> Iterator[str]:
         """What a person should know of what was read, one clause each."""
         if self.samples < self.declared_samples:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 from benchbird.errors import UsageError
 
 if TYPE_CHECKING:
+    from benchbird.data.annotated import Imported
     from benchbird.data.audit import Audit, SplitSummary
     from benchbird.data.synthetic.options import SyntheticOptions
 
@@ -55,6 +57,71 @@ def check(
     click.echo(json.dumps(_document(found), indent=2) if as_json else "\n".join(_report(found)))
     if not found.is_good:
         ctx.exit(1)
+
+
+@command.command("mix")
+@click.option("--voices", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR",
+              help="Folder of clean recordings.")  # fmt: skip
+@click.option("--noise", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR",
+              help="Folder of noise, three recordings at least.")  # fmt: skip
+@click.option("-o", "--output", "root", required=True, type=click.Path(path_type=Path), metavar="ROOT",
+              help="Folder to create.")  # fmt: skip
+@click.option("--snr", default="-5,20", show_default=True, metavar="LOW,HIGH", help="Range of the SNR in dB.")
+@click.option("--clip", "clip_s", type=click.FloatRange(min=0.1, max=600), default=5.0, show_default=True,
+              metavar="SECONDS", help="Length of a picture.")  # fmt: skip
+@click.option("--repeats", type=click.IntRange(1, 1000), default=1, show_default=True,
+              help="Mixtures of each clip, with other noise and SNR.")  # fmt: skip
+@click.option("--shares", default="train=70,val=15,test=15", show_default=True, help="Parts of voices and of noises.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every draw.")
+def mix(voices: Path, noise: Path, root: Path, snr: str, clip_s: float, repeats: int, shares: str, seed: int) -> None:
+    """Make a data set of clean recordings and noise.
+
+    Each clip of a voice is mixed with a piece of noise at a drawn SNR; its mask is where the voice can be seen. Voices
+    and noises are dealt to splits as wholes. A file licences.csv with the columns file and licence, in either folder,
+    is carried along.
+
+    Example: benchbird data mix --voices ~/xeno-canto --noise ~/rain --snr -5,20 -o birds
+    """
+    parts = _sizes(shares, "--shares")
+    if not all(parts.values()):
+        raise UsageError(f"--shares {shares}: expected train=N,val=N,test=N, each 1 or more")
+    from benchbird.data.mixing import MixingOptions, mix_recordings
+
+    options = MixingOptions(snr_db=_snr_range(snr), clip_s=clip_s, repeats=repeats, shares=parts, seed=seed)
+    with _progress("mix") as show:
+        made = mix_recordings(voices, noise, root, options, show)
+    _tell_made(root, made)
+
+
+def _snr_range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not -100 <= low <= high <= 100:
+        raise UsageError(f"--snr {text}: expected LOW,HIGH in dB, such as -5,20")
+    return low, high
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit="recording", disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+def _tell_made(root: Path, made: Imported) -> None:
+    from benchbird.data.faults import printable
+
+    for note in made.notes:
+        click.echo(note, err=True)
+    click.echo(f"{printable(root)}: {', '.join(f'{count} {split}' for split, count in made.samples.items())}")
 
 
 @command.command("synth")
@@ -123,10 +190,7 @@ def import_(
     parts = _sizes(shares, "--shares")
     if not all(parts.values()):
         raise UsageError(f"--shares {shares}: expected train=N,val=N,test=N, each 1 or more")
-    from tqdm import tqdm
-
     from benchbird.data.annotated import ImportOptions, import_recordings
-    from benchbird.data.faults import printable
     from benchbird.data.recordings import compiled_pattern
 
     options = ImportOptions(
@@ -136,16 +200,9 @@ def import_(
         recording_pattern=compiled_pattern(recording_pattern) if recording_pattern else None,
         annotated_only=annotated_only,
     )
-    with tqdm(desc="import", unit="recording", disable=None) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        imported = import_recordings(recordings, annotations, root, options, show)
-    for note in imported.notes:
-        click.echo(note, err=True)
-    click.echo(f"{printable(root)}: {', '.join(f'{count} {split}' for split, count in imported.samples.items())}")
+    with _progress("import") as show:
+        made = import_recordings(recordings, annotations, root, options, show)
+    _tell_made(root, made)
 
 
 def _sizes(text: str, option: str = "--sizes") -> dict[str, int]:
