@@ -16,6 +16,7 @@ from benchbird.errors import UsageError
 if TYPE_CHECKING:
     from benchbird.data.annotated import Imported
     from benchbird.data.audit import Audit, SplitSummary
+    from benchbird.data.fetching import PublicRecord
     from benchbird.data.synthetic.options import SyntheticOptions
 
 SPLITS = ("train", "val", "test")
@@ -57,6 +58,99 @@ def check(
     click.echo(json.dumps(_document(found), indent=2) if as_json else "\n".join(_report(found)))
     if not found.is_good:
         ctx.exit(1)
+
+
+@command.command("list")
+@click.option("--mirror", "archive", metavar="URL", help="Ask these records instead of Zenodo's.")
+def list_(archive: str | None) -> None:
+    """Name the public data sets that can be fetched, with licence and size.
+
+    Example: benchbird data list
+    """
+    from benchbird.data.fetching import PUBLIC, ZENODO, ask_record
+    from benchbird.errors import DataError
+    from benchbird.plain_text import plain_text
+
+    for data in PUBLIC.values():
+        click.echo(f"{data.name}: {data.summary}\n  {data.source}, doi:{data.doi}")
+        try:
+            record = ask_record(data, archive or ZENODO)
+        except DataError as error:
+            click.echo(f"  licence and size unknown: {plain_text(str(error))}")
+        else:
+            click.echo(f"  licence {plain_text(record.licence) or 'not told'}, {_files_text(record)}")
+
+
+@command.command("fetch")
+@click.argument("name")
+@click.argument("root", type=click.Path(path_type=Path))
+@click.option("-y", "--yes", is_flag=True, help="Don't ask before downloading.")
+@click.option("--cache", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where downloads lie meanwhile.  [default: as for run]")  # fmt: skip
+@click.option("--mirror", "archive", metavar="URL", help="Ask these records instead of Zenodo's.")
+def fetch(name: str, root: Path, yes: bool, cache: Path | None, archive: str | None) -> None:
+    """Fetch a public data set into the folder ROOT.
+
+    Sizes are told first. A download that is cut goes on with the same command; each file is compared with the record's
+    checksum, archives are unpacked nowhere but below ROOT.
+
+    Example: benchbird data fetch birdsounds-denoising ~/birdsounds
+    """
+    from benchbird.cache_folder import cache_folder
+    from benchbird.data.faults import printable
+    from benchbird.data.fetching import PUBLIC, ZENODO, ask_record
+    from benchbird.data.new_root import refuse_occupied
+    from benchbird.data.public import fetch as fetch_public
+    from benchbird.plain_text import plain_text
+
+    if name not in PUBLIC:
+        raise UsageError(f"{name}: no data set that can be fetched; there are: {', '.join(PUBLIC)}")
+    data = PUBLIC[name]
+    refuse_occupied(root)
+    record = ask_record(data, archive or ZENODO)
+    for file in record.files:
+        click.echo(f"{_size_text(file.size_bytes):>10}  {file.name}")
+    click.echo(f"{name}: {_files_text(record)}, licence {plain_text(record.licence) or 'not told'}, doi:{data.doi}")
+    if not yes and not click.confirm("download all of it?"):
+        raise UsageError("nothing was downloaded; --yes downloads without asking")
+    with _byte_progress() as show:
+        layout = fetch_public(record, root, cache_folder(cache) / "downloads" / data.record_id, show)
+    pairs = ", ".join(f"{len(split.samples)} {split.name}" for split in layout.splits)
+    click.echo(f"{printable(root)}: {pairs}")
+    if layout.faults:
+        click.echo(f"{len(layout.faults)} files can't be used; `benchbird data check {printable(root)}` lists them")
+
+
+def _files_text(record: PublicRecord) -> str:
+    count = len(record.files)
+    return f"{count} {'file' if count == 1 else 'files'}, {_size_text(record.size_bytes)}"
+
+
+def _size_text(size_bytes: int) -> str:
+    size, unit = float(size_bytes), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+@contextlib.contextmanager
+def _byte_progress() -> Iterator[Callable[[str, int, int], None]]:
+    from tqdm import tqdm
+
+    with tqdm(unit="B", unit_scale=True, disable=None) as bar:
+        shown = ""
+
+        def show(what: str, done: int, total: int) -> None:
+            nonlocal shown
+            if what != shown:
+                shown = what
+                bar.reset(total)
+                bar.set_description(what)
+            bar.update(done - bar.n)
+
+        yield show
 
 
 @command.command("mix")
