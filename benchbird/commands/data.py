@@ -154,9 +154,9 @@ def _byte_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 @command.command("mix")
-@click.option("--voices", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR",
+@click.option("--voices", required=True, type=click.Path(path_type=Path), metavar="DIR",
               help="Folder of clean recordings.")  # fmt: skip
-@click.option("--noise", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR",
+@click.option("--noise", required=True, type=click.Path(path_type=Path), metavar="DIR",
               help="Folder of noise, three recordings at least.")  # fmt: skip
 @click.option("-o", "--output", "root", required=True, type=click.Path(path_type=Path), metavar="ROOT",
               help="Folder to create.")  # fmt: skip
