@@ -33,6 +33,7 @@ COMMANDS = {
     "compare": "Tell whether two results differ beyond the noise.",
     "isolate": "Clean recordings: keep what a trained model takes for bird.",
     "predict": "Mark what a trained model takes for bird in recordings, for Raven or Audacity.",
+    "sound": "Score how much cleaner a study's masks make the test recordings.",
     "time": "Time training and inference, in figures that a paper can quote.",
     "noise": "Measure how much a segmenter's score moves with the seed alone.",
     "list": "List segmenters, data sets or plugins.",

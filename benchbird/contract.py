@@ -185,6 +185,8 @@ class GeneratedSample:
             value, where there is any, a mapping of attributes that are known only once the sample is made.
             They are joined to `attributes` for reports by group and are part of no digest.
         attributes: as for `Sample`.
+        sound: picklable; returns what the image was rendered from, and the voice alone in it, both real `(n,)`, full
+            scale ±1, and their samples a second. None where there is no sound; it is part of no digest.
     """
 
     sample_id: str
@@ -192,6 +194,7 @@ class GeneratedSample:
     content: str
     render: Callable[[], tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, Mapping[str, str]]]
     attributes: Mapping[str, str] = field(default_factory=dict)
+    sound: Callable[[], tuple[np.ndarray, np.ndarray, int]] | None = None
 
 
 AnySample = Sample | GeneratedSample

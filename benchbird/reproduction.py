@@ -87,7 +87,7 @@ def reproduce(found: Sequence[FoundRecord], sources: Sources, observe: Observe) 
     refused: list[ConfigError] = []
     for (profile, fold_number), trials in groups.items():
         try:
-            material = _find(sources, profile, fold_number)
+            material = find_material(sources, profile, fold_number)
         except (ConfigError, DataError) as error:
             refused += [error] if isinstance(error, ConfigError) else []
             what = f"{sources.benchmark.name}, profile {profile}, has no data for the record: {error}"
@@ -103,7 +103,7 @@ def reproduce(found: Sequence[FoundRecord], sources: Sources, observe: Observe) 
 
 
 @dataclass(kw_only=True)
-class _Material:
+class Material:
     """A configuration with its data, prepared when the first trial fits them."""
 
     config: BenchmarkConfig
@@ -121,17 +121,27 @@ class _Material:
         return self.prepared
 
 
-def _find(sources: Sources, profile: str, fold: int) -> _Material:
+def find_material(sources: Sources, profile: str, fold: int) -> Material:
+    """The configuration and data of a benchmark's profile.
+
+    Args:
+        sources: where they are.
+        profile: of the benchmark.
+        fold: of a cross-validation; 0 for none.
+
+    Raises:
+        ConfigError, PluginError, DataError: they can't be used.
+    """
     config = load_benchmark(sources.benchmark, profile=profile, overrides=sources.overrides)
     if fold:
         config = with_fold(config, fold)
     plugin_files = (*config.plugins, *sources.plugin_files)
     registry = load_registry(plugin_files, groups={DATASETS})
     dataset = resolve_dataset(config, {name: offer.spec for name, offer in registry.datasets.items()})
-    return _Material(config=config, plugin_files=plugin_files, data=find_data(config, dataset, sources.cache))
+    return Material(config=config, plugin_files=plugin_files, data=find_data(config, dataset, sources.cache))
 
 
-def _trial_findings(one: FoundRecord, material: _Material, sources: Sources) -> Iterator[Finding]:
+def _trial_findings(one: FoundRecord, material: Material, sources: Sources) -> Iterator[Finding]:
     config, data, record = material.config, material.data, one.record
     said = {"protocol.digest": record.protocol["digest"], "data.digest": record.data.digest}
     given = {"protocol.digest": config.protocol.digest, "data.digest": data.digest}

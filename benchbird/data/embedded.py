@@ -79,6 +79,7 @@ def _samples(options: SyntheticOptions, split: str, size: int) -> tuple[Generate
             recording_id=recording_id,
             content=_content(options, split, index),
             render=partial(_render, options, split, index),
+            sound=partial(_sound, options, split, index),
         )
         samples.append(sample)
     return tuple(sorted(samples, key=lambda sample: sample.sample_id))
@@ -103,6 +104,15 @@ def _render(
 
     sample = synthesize(options, split, index)
     return sample.image, sample.mask, sample.attributes
+
+
+def _sound(
+    options: SyntheticOptions, split: str, index: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], int]:
+    from benchbird.data.synthetic.scenes import synthesize
+
+    sample = synthesize(options, split, index)
+    return sample.noisy, sample.clean, sample.sample_rate
 
 
 @hookimpl

@@ -1,0 +1,144 @@
+"""What a study's stored masks do to its test recordings, from the command line and against plain loops."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+from benchbird.audio.separation import under_mask
+from benchbird.audio.stft import frame_count
+from benchbird.cli import main
+from benchbird.data import birdsound
+from benchbird.data.mixing import MixingOptions, mix_recordings
+from benchbird.predictions import read_predictions
+from benchbird.sound_study import enlarged
+from tests.small_bench import SHORT_TIMING
+
+RATE_HZ = 16_000
+BENCHMARK = """\
+name: sung
+data: {root: birds}
+protocol: {image_size: 32, batch_size: 4, epochs: 4, optimizer: {lr: 1e-2}}
+segmenters:
+  - {name: atrous_segnet, options: {base_channels: 4}}
+  - threshold
+seeds: [0, 1]
+"""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study on mixtures of chirps and noise."""
+    folder = tmp_path_factory.mktemp("sung")
+    for kind in ("voices", "noise"):
+        (folder / kind).mkdir()
+    time = np.arange(RATE_HZ) / RATE_HZ
+    for number in range(12):
+        hertz = 1500 + 400 * number
+        chirp = np.sin(2 * np.pi * (hertz + 300 * np.sin(9 * time)) * time) * (np.sin(11 * time) > 0)
+        soundfile.write(folder / "voices" / f"bird{number:02d}.wav", 0.3 * chirp, RATE_HZ)
+        noise = np.random.default_rng(number).normal(0, 0.1, 2 * RATE_HZ)
+        soundfile.write(folder / "noise" / f"rain{number:02d}.wav", noise, RATE_HZ)
+    options = MixingOptions(shares={"train": 40, "val": 15, "test": 45}, clip_s=1.0, snr_db=(0, 15), repeats=2)
+    mix_recordings(folder / "voices", folder / "noise", folder / "birds", options)
+    (folder / "sung.yaml").write_text(BENCHMARK)
+    environment = {**os.environ, "PYTHONPATH": str(SHORT_TIMING), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "benchbird", "run", "sung.yaml", "--device", "cpu", "--cache", "cache"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def sound(bench: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["sound", str(bench / "results"), "--benchmark", str(bench / "sung.yaml"), "--cache",
+              str(bench / "cache"), *options])  # fmt: skip
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err
+    return int(str(ended.value.code)), shown.out, shown.err
+
+
+def rows_of(table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {row["name"]: row for row in table["rows"]}
+
+
+def test_scores_equal_a_plain_loop_and_stand_in_the_order_they_must(
+    bench: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = sound(bench, capsys, "--json")
+    assert code == 0
+    [table] = json.loads(out)["tables"]
+    samples = birdsound.find(bench / "birds", {})["test"]
+    assert (table["reference"], table["n_samples"], table["stratum"]) == ("voice", len(samples), "")
+    rows = rows_of(table)
+    for label in ("atrous_segnet", "threshold"):
+        per_seed = []
+        for path in sorted((bench / "results").rglob(f"{label}-*/seed-*/predictions.npz")):
+            predictions = read_predictions(path)
+            found = []
+            for place, sample in enumerate(samples):
+                split = sample.image.parent.parent  # type: ignore[union-attr]
+                noisy, voice = (
+                    soundfile.read(split / kind / f"{sample.sample_id}.flac")[0]
+                    for kind in ("Raw_audios", "Denoised_audios")
+                )
+                output = under_mask(noisy, enlarged(predictions.masks(place)[0], frame_count(len(noisy))))
+                found.append([_si_sdr(output, voice), _si_sdr(output, voice) - _si_sdr(noisy, voice)])
+            per_seed.append(np.mean(found, axis=0))
+        expected = np.mean(per_seed, axis=0)
+        assert rows[label]["si_sdr_db"]["mean"] == pytest.approx(expected[0], abs=1e-6)
+        assert rows[label]["si_sdr_improvement_db"]["mean"] == pytest.approx(expected[1], abs=1e-6)
+        assert rows[label]["is_segmenter"] and rows[label]["sdr_db"]["low"] < rows[label]["sdr_db"]["high"]
+        assert rows[label]["si_sdr_db"]["covers"] == "seeds and recordings"
+    improvement = {name: row["si_sdr_improvement_db"]["mean"] for name, row in rows.items()}
+    assert improvement["input unchanged"] == 0.0
+    assert improvement["oracle ratio mask"] > improvement["reference mask"] > 0
+    for label in ("atrous_segnet", "threshold", "spectral gate", "reference mask"):
+        assert improvement[label] < improvement["oracle binary mask"]
+    assert [row["is_segmenter"] for row in table["rows"]] == [True, True, *[False] * 5]
+
+
+def _si_sdr(output: np.ndarray, voice: np.ndarray) -> float:
+    import torch
+
+    if not output.any():
+        return -30.0
+    found = scale_invariant_signal_distortion_ratio(torch.from_numpy(output), torch.from_numpy(voice))
+    return float(min(60.0, max(-30.0, float(found))))
+
+
+def test_the_table_a_person_reads_and_its_strata(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = sound(bench, capsys)
+    assert (code, err) == (0, "")
+    assert "Against the clean voice that was mixed in." in out and "| oracle ratio mask " in out
+    code, out, err = sound(bench, capsys, "--by", "snr_db", "--json")
+    tables = json.loads(out)["tables"]
+    assert [table["stratum"] for table in tables] == ["0 to 5 dB", "5 to 10 dB", "10 to 15 dB"]
+    before = [rows_of(table)["input unchanged"]["si_sdr_db"]["mean"] for table in tables]
+    assert before == sorted(before)
+    code, _, err = sound(bench, capsys, "--by", "colour")
+    assert code == 2 and "the test images have no such column" in err
+
+
+def test_other_data_than_the_trials_are_refused(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = sound(bench, capsys, "--set", "data.sizes={train: 4, val: 2, test: 5}")
+    assert code == 1 and "the study was made on the data" in err and "give the run's --set and --profile again" in err
+
+
+def test_a_mask_is_enlarged_and_its_mirrored_rows_are_one() -> None:
+    mask = np.zeros((32, 32), dtype=bool)
+    mask[16:, :8] = True  # the upper half of the frequencies' rows alone, not their mirror images
+    assert not enlarged(mask, 100)[1:-1].all()
+    mask[:, :8] = True
+    large = enlarged(mask, 100)
+    assert large.shape == (513, 100) and large[:, :24].all() and not large[:, 27:].any()
