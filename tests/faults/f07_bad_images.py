@@ -228,7 +228,7 @@ def _shared(name: str, folder: Path) -> None:
             else:
                 shutil.copy(path, target)
     _check_list(sandbox, birds, {name: ("Masks" if name == "mask_cut" else "", SHARED_REASONS[name])})
-    _check_run(sandbox, {f"{name}.": ""} if name in ("cmyk",) else {f"{name}.png": SHARED_REASONS[name]})
+    _check_run(sandbox, {f"{name}{'.jpg' if name == 'cmyk' else '.png'}": SHARED_REASONS[name]})
 
 
 SHARED_PREFIX = "shared "
