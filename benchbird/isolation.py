@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from benchbird.audio.stft import OverlapAdd, one_sided_stft
+from benchbird.audio.stft import OverlapAdd
 from benchbird.listening import AudioArray, LogitArray, Stretch
 
 MaskKind = Literal["binary", "soft"]
@@ -34,20 +34,14 @@ def isolate(
     adders: list[OverlapAdd] = []
     for stretch in stretches:
         adders = adders or [OverlapAdd() for _ in stretch.logits]
-        before = stretch.samples[: stretch.own_samples]
-        kept = [
-            _kept(adder, share_kept(logits, mask, logit_threshold), channel, stretch)
-            for adder, logits, channel in zip(adders, stretch.logits, stretch.samples.T, strict=True)
-        ]
-        yield before, np.stack(kept, axis=1)
-
-
-def _kept(adder: OverlapAdd, share: npt.NDArray[np.float32], channel: AudioArray, stretch: Stretch) -> AudioArray:
-    """One channel's samples of a stretch, shape (own_samples,)."""
-    samples = adder.add(share * one_sided_stft(channel))
-    if stretch.is_rest:
-        samples = np.concatenate([samples, adder.finish()])
-    return samples[: stretch.own_samples]
+        after = np.empty_like(stretch.samples)
+        for channel, adder in enumerate(adders):
+            share = share_kept(stretch.logits[channel], mask, logit_threshold)
+            kept = adder.add(share * stretch.spectra[channel])
+            if stretch.is_rest:
+                kept = np.concatenate([kept, adder.finish()])
+            after[:, channel] = kept[: len(after)]
+        yield stretch.samples, after
 
 
 def share_kept(logits: LogitArray, mask: MaskKind, logit_threshold: float) -> npt.NDArray[np.float32]:

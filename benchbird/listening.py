@@ -115,15 +115,15 @@ class Stretch:
     Attributes:
         first_frame: of the recording, counted from 0.
         logits: float32 `(channels, 513, frames)`.
-        samples: float64 `(n, channels)`, all that the frames reach.
-        own_samples: how many of these belong to this stretch; the others are the next one's, too.
+        spectra: complex `(channels, 513, frames)`.
+        samples: float64 `(n, channels)`, 64 a frame: what is certain once the frames are.
         is_rest: behind the last whole frame: one frame more, filled with silence, with the last one's logits.
     """
 
     first_frame: int
     logits: LogitArray
+    spectra: SpectrumArray
     samples: AudioArray
-    own_samples: int
     is_rest: bool = False
 
 
@@ -154,6 +154,7 @@ class _Listener:
         self._next = 0  # frame where the next window begins
         self._sums = np.zeros((0, ONE_SIDED_ROWS, 0), dtype=np.float32)  # (channels, 513, frames from `_done` on)
         self._weights = np.zeros(0, dtype=np.float32)
+        self._spectra = np.zeros((0, ONE_SIDED_ROWS, 0), dtype=np.complex128)  # of the same frames
 
     def add(self, block: AudioArray) -> Iterator[Stretch]:
         """Take samples; whatever is certain comes out."""
@@ -161,6 +162,7 @@ class _Listener:
             channels = block.shape[1]
             self._samples = np.zeros((0, channels))
             self._sums = np.zeros((channels, ONE_SIDED_ROWS, 0), dtype=np.float32)
+            self._spectra = np.zeros((channels, ONE_SIDED_ROWS, 0), dtype=np.complex128)
         self._samples = np.concatenate([self._samples, block])
         # A window is cut only when the next one is sure to fit as well, since the last one begins elsewhere.
         while self._frames_known() >= self._next + self._windows.step + self._windows.frames:
@@ -185,8 +187,8 @@ class _Listener:
         yield Stretch(
             first_frame=frames,
             logits=last.logits[:, :, -1:],
-            samples=padded,
-            own_samples=len(self._samples),
+            spectra=np.stack([one_sided_stft(channel) for channel in padded.T]),
+            samples=self._samples,
             is_rest=True,
         )
 
@@ -201,11 +203,19 @@ class _Listener:
             self._sums = np.pad(self._sums, ((0, 0), (0, 0), (0, missing)))
             self._weights = np.pad(self._weights, (0, missing))
         fade = self._windows.fade(frames)
-        begin, end = first * HOP_SAMPLES, (first + frames - 1) * HOP_SAMPLES + WINDOW_SAMPLES
-        logits = self._ask([one_sided_stft(channel[begin:end]) for channel in self._samples.T])
+        self._transform(first + frames)
+        logits = self._ask(list(self._spectra[:, :, first : first + frames]))
         for channel, one in enumerate(logits):
             self._sums[channel, :, first : first + frames] += fade * one
         self._weights[first : first + frames] += fade
+
+    def _transform(self, until: int) -> None:
+        """Have the spectra of all kept frames before `until`, each made once."""
+        there = self._spectra.shape[2]
+        if until > there:
+            begin, end = there * HOP_SAMPLES, (until - 1) * HOP_SAMPLES + WINDOW_SAMPLES
+            new = np.stack([one_sided_stft(channel[begin:end]) for channel in self._samples.T])
+            self._spectra = np.concatenate([self._spectra, new], axis=2)
 
     def _emit(self, until: int) -> Stretch:
         """The frames before `until`, which no later window will change."""
@@ -214,10 +224,11 @@ class _Listener:
         stretch = Stretch(
             first_frame=first_frame,
             logits=self._sums[:, :, :frames] / self._weights[:frames],
-            samples=self._samples[: own - HOP_SAMPLES + WINDOW_SAMPLES],
-            own_samples=own,
+            spectra=self._spectra[:, :, :frames],
+            samples=self._samples[:own],
         )
         self._samples = self._samples[own:]
         self._sums, self._weights = self._sums[:, :, frames:], self._weights[frames:]
+        self._spectra = self._spectra[:, :, frames:]
         self._done = until
         return stretch

@@ -26,9 +26,18 @@ def stretches_of(masks: Mask, cuts: list[int]) -> Iterator[Stretch]:
     edges = sorted({0, frames, *(cut for cut in cuts if cut < frames)})
     for start, stop in itertools.pairwise(edges):
         logits = np.where(masks[:, :, start:stop], 1.0, -1.0).astype(np.float32)
-        yield Stretch(first_frame=start, logits=logits, samples=np.zeros((0, len(masks))), own_samples=0)
-    rest = np.ones((len(masks), 513, 1), dtype=np.float32)
-    yield Stretch(first_frame=frames, logits=rest, samples=np.zeros((0, len(masks))), own_samples=0, is_rest=True)
+        yield stretch(start, logits)
+    yield stretch(frames, np.ones((len(masks), 513, 1), dtype=np.float32), is_rest=True)
+
+
+def stretch(first_frame: int, logits: npt.NDArray[np.float32], is_rest: bool = False) -> Stretch:
+    return Stretch(
+        first_frame=first_frame,
+        logits=logits,
+        spectra=logits.astype(np.complex128),
+        samples=np.zeros((0, len(logits))),
+        is_rest=is_rest,
+    )
 
 
 def in_order(boxes: list[Box]) -> list[tuple[object, ...]]:

@@ -148,8 +148,10 @@ def _round(sums: IntArray, source: npt.NDArray[Any], scale: int) -> npt.NDArray[
 
 def _sum_rows(image: npt.NDArray[Any], size: int) -> IntArray:
     """Rows summed by overlap: `(n, W)` to int64 `(size, W)`."""
-    n = image.shape[0]
-    result = np.empty((size, image.shape[1]), dtype=np.int64)
+    n, width = image.shape
+    if n % size == 0:  # whole rows alone: the same numbers, many times as fast
+        return np.asarray(size * image.reshape(size, n // size, width).sum(axis=1, dtype=np.int64))
+    result = np.empty((size, width), dtype=np.int64)
     for row in range(size):
         start, end = row * n, (row + 1) * n  # in parts; an old row is `size` parts
         first, last = start // size, (end - 1) // size
