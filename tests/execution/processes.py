@@ -13,7 +13,7 @@ def alive(pids: list[int]) -> list[int]:
 
 def _is_alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:  # gone before it was looked at, or while it was
         return False
 
