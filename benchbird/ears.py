@@ -44,7 +44,7 @@ class Ear:
         Raises:
             Unreadable: it is damaged, or too short for a single frame.
         """
-        ask = ask_model(self.model, self.protocol, recording.format.rate_hz, "published", "mirrored")
+        ask = ask_model(self.model, self.protocol, recording.format.rate_hz)
         yield from listen(recording.blocks(), Windows(frames=self._frames(recording.format)), ask)
         if not frame_count(recording.samples):
             reason = f"{recording.samples} samples, too short to hold a call; expected at least {WINDOW_SAMPLES}"

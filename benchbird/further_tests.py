@@ -17,13 +17,13 @@ from benchbird.durable import file_sha256, write_json_durably
 from benchbird.environment import available_cores
 from benchbird.errors import BenchbirdError, ResultsError
 from benchbird.further_results import SCHEMA_VERSION, FurtherTest, further_name, is_current, read_further_test
-from benchbird.plan import AlsoTest
 from benchbird.predictions import Predictions, read_predictions, write_predictions
 from benchbird.protocol import Protocol
 from benchbird.record_json import json_value
 from benchbird.reevaluation import ReevaluationRequest, reevaluate_trial
 from benchbird.restoration import ModelRequest, request_model
 from benchbird.results import FoundRecord
+from benchbird.study_data import AlsoTest
 
 Observe = Callable[[Mapping[str, Any]], None]
 

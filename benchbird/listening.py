@@ -33,7 +33,7 @@ from benchbird.batches import memory_layout, normalized
 from benchbird.data.resize import shrink_picture
 from benchbird.errors import Diverged
 from benchbird.evaluation import check_logits
-from benchbird.protocol import Protocol, Rendering, Spectrum
+from benchbird.protocol import Protocol
 from benchbird.restoration import RestoredModel
 
 AudioArray = npt.NDArray[np.float64]
@@ -71,18 +71,15 @@ class Windows:
         return np.minimum(edge / (self.overlap + 1), 1.0).astype(np.float32)
 
 
-def ask_model(
-    model: RestoredModel, protocol: Protocol, rate_hz: int, rendering: Rendering, spectrum: Spectrum
-) -> AskLogits:
+def ask_model(model: RestoredModel, protocol: Protocol, rate_hz: int) -> AskLogits:
     """A trial's model as it was evaluated: pictures shrunk and normalised as in training, logits enlarged.
 
     Args:
         model: on its device, in this process.
         protocol: of its trial.
         rate_hz: of the recording.
-        rendering: of the pictures that it was trained with.
-        spectrum: of the same.
     """
+    rendering, spectrum = protocol.rendering, protocol.spectrum
     model.network.eval()
 
     def ask(spectra: Sequence[SpectrumArray]) -> Sequence[LogitArray]:

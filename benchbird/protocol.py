@@ -60,6 +60,9 @@ class Protocol:
     """One recipe for all segmenters of a study.
 
     Attributes:
+        rendering: how a recording becomes a picture (`audio/renderings.py`): `published`, the images as they are; `log`
+            or `pcen`, rendered anew from the recordings.
+        spectrum: `mirrored`, as published; `half`, from 0 Hz up, so that nothing is there twice.
         image_size: side in pixels of the square that image and mask are shrunk to.
         resize: `area`, the exact area average, the same bits on every machine; `bicubic`, AtrousSegNet's own
             way, the same bits with the same version of Pillow.
@@ -82,6 +85,8 @@ class Protocol:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
+    rendering: Rendering = "published"
+    spectrum: Spectrum = "mirrored"
     image_size: Annotated[int, Ge(16), Le(4096)] = 256
     resize: Resize = "area"
     batch_size: Annotated[int, Ge(1), Le(4096)] = 16
@@ -98,14 +103,27 @@ class Protocol:
     compile: Literal[False, True, "cuda_graphs"] = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Every setting and every fixed rule's version, as JSON values: what the digest covers."""
+        """Every setting and every fixed rule's version, as JSON values: what the digest covers.
+
+        The published images as they are go without saying: protocols from before there was a choice keep their digest.
+        """
+        settings = dataclasses.asdict(self)
+        if self.uses_published_images:
+            del settings["rendering"], settings["spectrum"]
+        else:
+            settings["rendering_version"] = RENDERING_VERSIONS[self.rendering]
         return {
-            **dataclasses.asdict(self),
+            **settings,
             "normalization": dict(NORMALIZATION),
             "resize_version": RESIZE_VERSIONS[self.resize],
             "scoring_version": SCORING_VERSION,
             "training_version": TRAINING_VERSION,
         }
+
+    @property
+    def uses_published_images(self) -> bool:
+        """Whether pictures are the data set's own, unchanged."""
+        return self.rendering == "published" and self.spectrum == "mirrored"
 
     @property
     def digest(self) -> str:

@@ -24,13 +24,13 @@ from benchbird.environment import available_cores
 from benchbird.errors import ConfigError, DataError, ResultsError
 from benchbird.evaluation import Prediction
 from benchbird.findings import Finding, failed, notice
-from benchbird.plan import StudyData, find_data, with_fold
 from benchbird.predictions import Predictions, read_predictions
 from benchbird.records import Scores, TrialRecord
 from benchbird.reevaluation import ReevaluationRequest, reevaluate_trial
 from benchbird.registry import DATASETS, load_registry
 from benchbird.restoration import request_model
 from benchbird.results import RECORD_FILE, FoundRecord
+from benchbird.study_data import StudyData, find_data, with_fold
 
 COMPARED = ("iou_pooled", "iou_native")
 """The scores that may differ by no more than the tolerance."""

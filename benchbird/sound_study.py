@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchbird.audio.renderings import one_sided_rows
+from benchbird.audio.renderings import image_rows, one_sided_rows
 from benchbird.audio.separation import SoundScores, binary_mask, gate_mask, ratio_mask, score_sound, under_mask
-from benchbird.audio.stft import FFT_SIZE, frame_count
+from benchbird.audio.stft import frame_count
 from benchbird.contract import AnySample
 from benchbird.data.sounds import ReferenceKind, SoundPair, sound_of
 from benchbird.errors import DataError, ResultsError
 from benchbird.leaderboard import by_label, newest_versions
 from benchbird.pooling import has_predictions, open_predictions
 from benchbird.predictions import Predictions
+from benchbird.protocol import Spectrum
 from benchbird.results import FoundRecord
 from benchbird.statistics.crossed import Interval, crossed_interval
 from benchbird.strata import group
@@ -105,9 +106,10 @@ def sound_tables(
         for label, same in by_label(done).items()
     }
     first = next(iter(trials.values()))[0]
+    spectrum: Spectrum = done[0].protocol.get("spectrum", "mirrored")
     if [sample.sample_id for sample in samples] != list(first.sample_ids):
         raise DataError("the test samples of the data are not those of the trials; give the run's --set and --profile")
-    scored = _score(trials, samples, progress)
+    scored = _score(trials, samples, spectrum, progress)
     groups = {"": np.ones(len(samples), dtype=bool)} if column is None else group(first, column)
     tables = [
         table
@@ -123,7 +125,9 @@ def sound_tables(
     return tuple(tables)
 
 
-def _score(trials: Mapping[str, Sequence[Predictions]], samples: Sequence[AnySample], progress: Progress) -> _Scored:
+def _score(
+    trials: Mapping[str, Sequence[Predictions]], samples: Sequence[AnySample], spectrum: Spectrum, progress: Progress
+) -> _Scored:
     seeds = {label: len(predictions) for label, predictions in trials.items()}
     shape = (len(samples), len(MEASURES))
     scores = {label: np.full((count, *shape), np.nan) for label, count in seeds.items()}
@@ -135,7 +139,7 @@ def _score(trials: Mapping[str, Sequence[Predictions]], samples: Sequence[AnySam
         usable = pair is not None and pair.reference.any() and frame_count(len(pair.noisy)) > 0
         kinds.append(pair.kind if pair is not None and usable else None)
         if pair is not None and usable:
-            for name, seed, mask in _masks(trials, place, pair):
+            for name, seed, mask in _masks(trials, place, pair, spectrum):
                 output = pair.noisy if mask is None else under_mask(pair.noisy, mask)
                 scores[name][seed, place] = _numbers(score_sound(output, pair.noisy, pair.reference))
         progress(place + 1, len(samples))
@@ -147,7 +151,7 @@ def _numbers(scores: SoundScores) -> list[float]:
 
 
 def _masks(
-    trials: Mapping[str, Sequence[Predictions]], place: int, pair: SoundPair
+    trials: Mapping[str, Sequence[Predictions]], place: int, pair: SoundPair, spectrum: Spectrum
 ) -> Iterator[tuple[str, int, npt.NDArray[Any] | None]]:
     """Name, seed's place and mask of everything that a sample is cleaned by; None leaves it unchanged."""
     frames = frame_count(len(pair.noisy))
@@ -156,21 +160,21 @@ def _masks(
     for label, predictions in trials.items():
         for seed, one in enumerate(predictions):
             predicted, reference = one.masks(place)
-            yield label, seed, enlarged(predicted, frames)
-    yield REFERENCE_MASK, 0, enlarged(reference, frames)
+            yield label, seed, enlarged(predicted, frames, spectrum)
+    yield REFERENCE_MASK, 0, enlarged(reference, frames, spectrum)
     if pair.kind == "voice":
         yield RATIO_MASK, 0, ratio_mask(pair.noisy, pair.reference)
         yield BINARY_MASK, 0, binary_mask(pair.noisy, pair.reference)
 
 
-def enlarged(mask: npt.NDArray[np.bool_], frames: int) -> npt.NDArray[np.bool_]:
-    """A mask `(S, S)` of a mirrored picture at the cells of its recording, `(513, frames)`."""
+def enlarged(mask: npt.NDArray[np.bool_], frames: int, spectrum: Spectrum = "mirrored") -> npt.NDArray[np.bool_]:
+    """A mask `(S, S)` of a picture at the cells of its recording, `(513, frames)`."""
     import torch
     from torch.nn.functional import interpolate
 
     small = torch.from_numpy(mask.astype(np.float32))[None, None]
-    large = interpolate(small, size=(FFT_SIZE, frames), mode="bilinear", align_corners=False)[0, 0].numpy()
-    return np.asarray(one_sided_rows(large, "mirrored") >= 0.5)
+    large = interpolate(small, size=(image_rows(spectrum), frames), mode="bilinear", align_corners=False)[0, 0].numpy()
+    return np.asarray(one_sided_rows(large, spectrum) >= 0.5)
 
 
 def _table(

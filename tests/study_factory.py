@@ -6,9 +6,10 @@ from pathlib import Path
 
 from benchbird.config.benchmark import load_benchmark
 from benchbird.config.choices import resolve
-from benchbird.plan import Plan, find_data, make_plan
+from benchbird.plan import Plan, make_plan
 from benchbird.registry import load_registry
 from benchbird.runner import prepare
+from benchbird.study_data import find_data
 from benchbird.trial import TrialRequest
 from tests.small_bench import Bench
 

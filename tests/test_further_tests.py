@@ -27,11 +27,12 @@ from benchbird.further_results import (
 )
 from benchbird.further_tests import run_further_tests
 from benchbird.index import Index
-from benchbird.plan import AlsoTest, Plan, find_also_test
+from benchbird.plan import Plan
 from benchbird.predictions import read_predictions
 from benchbird.ranking import rank_study
 from benchbird.results import FoundRecord, find_records
 from benchbird.run_report import Outcome, outcome_document, outcome_text
+from benchbird.study_data import AlsoTest, find_also_test
 from benchbird.verification import verify
 from tests.finished_bench import trial_folder
 from tests.small_bench import Bench, write_birds

@@ -169,7 +169,7 @@ def test_a_window_is_seen_as_a_picture_of_the_training_is(tmp_path: Path, resize
 
     seen = Seen()
     model = RestoredModel(network=seen, device=cpu, flags=backend.current_flags())
-    [logits] = ask_model(model, protocol, 16_000, "published", "mirrored")([one_sided_stft(audio)])
+    [logits] = ask_model(model, protocol, 16_000)([one_sided_stft(audio)])
     assert torch.equal(seen.images, expected)
     # The logits, enlarged as for scores at native size; a frequency has the mean of its two rows.
     large = nn.functional.interpolate(expected[:, :1], size=picture.shape, mode="bilinear", align_corners=False)[0, 0]
@@ -184,7 +184,7 @@ def test_logits_that_are_no_numbers_are_refused() -> None:
             return images[:, :1] * float("nan")
 
     model = RestoredModel(network=Broken(), device=torch.device("cpu"), flags=backend.current_flags())
-    ask = ask_model(model, Protocol(image_size=16), 16_000, "published", "mirrored")
+    ask = ask_model(model, Protocol(image_size=16), 16_000)
     with pytest.raises(Diverged, match="not all finite"):
         ask([one_sided_stft(noise(2000)[:, 0])])
 

@@ -15,8 +15,8 @@ from benchbird.data.identity import data_digest
 from benchbird.data.images import read_mask
 from benchbird.data.resize import bicubic_mask, shrink_mask
 from benchbird.errors import DataError, PluginError, ResultsError
-from benchbird.plan import StudyData, find_also_test, find_data, fold_numbers, with_fold
 from benchbird.runner import prepare
+from benchbird.study_data import StudyData, find_also_test, find_data, fold_numbers, with_fold
 from tests.small_bench import Bench, make_bench, write_birds
 from tests.study_factory import make_small_plan
 

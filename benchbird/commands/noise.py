@@ -140,8 +140,9 @@ def _plan(
 
     from benchbird.config.choices import resolve
     from benchbird.noise import plan_noise
-    from benchbird.plan import find_data, make_plan
+    from benchbird.plan import make_plan
     from benchbird.runner import reopen_failed
+    from benchbird.study_data import find_data
 
     specs = {name: offer.spec for name, offer in registry.segmenters.items()}
     choices, dataset = resolve(config, specs, {name: offer.spec for name, offer in registry.datasets.items()})

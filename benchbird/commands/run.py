@@ -15,12 +15,13 @@ import click
 if TYPE_CHECKING:
     from benchbird.config.benchmark import BenchmarkConfig
     from benchbird.further_results import FurtherTable
-    from benchbird.plan import AlsoTest, Plan
+    from benchbird.plan import Plan
     from benchbird.ranking import Ranking
     from benchbird.registry import Registry
     from benchbird.run_report import Outcome
     from benchbird.slots import Slot
     from benchbird.speeds import Speeds
+    from benchbird.study_data import AlsoTest
     from benchbird.sweep import Sweep
 
 LONG_RUN_S = 30 * 60
@@ -153,7 +154,7 @@ def _run_benchmark(settings: Settings) -> Outcome:
     # Not before: with these comes torch, and a mistake in the file is told sooner.
     from benchbird.cache_folder import cache_folder
     from benchbird.config.choices import resolve
-    from benchbird.plan import fold_numbers, with_fold
+    from benchbird.study_data import fold_numbers, with_fold
 
     cache = cache_folder(settings.cache)
     _, dataset = resolve(
@@ -263,8 +264,9 @@ def _plan(
 ) -> tuple[Plan, Path]:
     from benchbird.cache_folder import cache_folder
     from benchbird.config.choices import resolve
-    from benchbird.plan import find_data, make_plan
+    from benchbird.plan import make_plan
     from benchbird.runner import reopen_failed
+    from benchbird.study_data import find_data
 
     choices, dataset = resolve(
         config,
@@ -322,7 +324,7 @@ def _slots(settings: Settings, device: str) -> tuple[Slot, ...]:
 
 def _find_further(plan: Plan, cache: Path) -> tuple[AlsoTest, ...]:
     """The sets of `data.also_test`, before anything is trained, so that what is wrong with them is said early."""
-    from benchbird.plan import find_also_test
+    from benchbird.study_data import find_also_test
 
     tests = find_also_test(plan.config, cache, plan.data)
     for test in tests:

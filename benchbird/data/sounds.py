@@ -61,6 +61,11 @@ def sound_of(sample: AnySample) -> SoundPair | None:
     return SoundPair(noisy=_real(noisy), reference=_real(clean), rate_hz=rate_hz, kind="voice")
 
 
+def recording_of(sample: Sample) -> Path | None:
+    """The file that a sample's picture was rendered from; None where there is none."""
+    return _file(sample.image.parent.parent, RAW, sample.sample_id)
+
+
 def _real(audio: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.asarray(audio, dtype=np.float64)
 

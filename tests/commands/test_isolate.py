@@ -67,7 +67,7 @@ def expected_of(trial: Path, audio: npt.NDArray[np.float64]) -> npt.NDArray[np.f
     protocol = own_protocol(found)
     model = restore_model(request_model(found, protocol, plugin_files=(), device="cpu"))
     spectrum = one_sided_stft(audio)
-    [logits] = ask_model(model, protocol, RATE_HZ, "published", "mirrored")([spectrum])
+    [logits] = ask_model(model, protocol, RATE_HZ)([spectrum])
     return one_sided_istft((logits > 0) * spectrum, len(audio))
 
 

@@ -57,7 +57,7 @@ def masks_of(trial: Path, recording: Path) -> list[np.ndarray]:
     protocol = own_protocol(found)
     model = restore_model(request_model(found, protocol, plugin_files=(), device="cpu"))
     audio, _ = soundfile.read(recording)
-    ask = ask_model(model, protocol, RATE_HZ, "published", "mirrored")
+    ask = ask_model(model, protocol, RATE_HZ)
     return [ask([one_sided_stft(channel)])[0] > 0 for channel in audio.T]
 
 

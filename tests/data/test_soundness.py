@@ -9,7 +9,7 @@ import pytest
 from benchbird.data import birdsound, soundness
 from benchbird.data.soundness import keep_sound
 from benchbird.errors import DataError
-from benchbird.plan import StudyData
+from benchbird.study_data import StudyData
 from tests.data.picture_files import encoded, picture, write_data_root
 from tests.small_bench import Bench, make_bench
 from tests.study_factory import make_small_plan

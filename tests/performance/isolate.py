@@ -95,7 +95,7 @@ class Brightness(nn.Module):
 def clean_without_network(path: Path, output: Path, frames: int, size: int) -> float:
     """Seconds of everything but the network."""
     model = RestoredModel(network=Brightness(), device=torch.device("cpu"), flags=backend.current_flags())
-    ask = ask_model(model, Protocol(image_size=size), RATE_HZ, "published", "mirrored")
+    ask = ask_model(model, Protocol(image_size=size), RATE_HZ)
     started = time.perf_counter()
     with Recording(path) as recording:
         cleaned = isolate(listen(recording.blocks(), Windows(frames=frames), ask), "binary", 0.0)
