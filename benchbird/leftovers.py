@@ -122,7 +122,10 @@ class _Work:
         if not dead and not others:
             return
         if self._rehearse:
-            self.removed += [*dead, *others]
+            if os.access(trial.path, os.W_OK | os.X_OK):
+                self.removed += [*dead, *others]
+            else:
+                self.failed[trial.path] = "the folder can't be written to"
             return
         try:
             held = claim(trial.path, Watch())

@@ -352,3 +352,15 @@ def test_sizes_and_a_folder_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").write_bytes(b"12345")
     assert size_bytes(tmp_path / "a") == 5
     assert folder_probes.time_there(tmp_path / "absent") == pytest.approx(time.time(), abs=5)
+
+
+def test_a_rehearsal_promises_nothing_in_a_folder_that_cannot_be_written_to(
+    results: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = make_trial(results, "done")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != trial and access(path, mode))
+    rehearsed = clean(results, cache, rehearse=True)
+    assert rehearsed.removed == () and rehearsed.failed == {trial: "the folder can't be written to"}
+    monkeypatch.undo()
+    assert len(clean(results, cache, rehearse=True).removed) == 2
