@@ -68,7 +68,7 @@ def test_a_filter_costs_si_sdr_and_not_sdr(seed: int) -> None:
     coloured = np.convolve(reference, [0.0, 0.0, 0.9, 0.5])[: len(reference)]
     by_filter, by_scale = sdr_db(coloured, reference), si_sdr_db(coloured, reference)
     assert by_filter is not None and by_scale is not None
-    assert by_filter > 25.0 > 0.0 > by_scale
+    assert by_filter > 20.0 > 0.0 > by_scale
 
 
 def test_by_hand() -> None:
