@@ -209,7 +209,7 @@ def _all_made(folder: Path) -> None:
 
 def _require_shared() -> None:
     if not (SHARED / "Images").is_dir():
-        raise CannotBeTried(f"there is no folder {SHARED}; set BENCHBIRD_BAD_IMAGES")
+        raise CannotBeTried("the shared folder of bad images is not there; set BENCHBIRD_BAD_IMAGES")
 
 
 def _shared(name: str, folder: Path) -> None:

@@ -103,7 +103,8 @@ def try_case(fault: Fault, case: str, folder: Path, commit: str, date: str) -> R
     except CannotBeTried as reason:
         outcome, why = "not tried", str(reason)
     except Exception as error:
-        outcome, why = "failed", "".join(traceback.format_exception_only(error)).strip()[:2000]
+        told = "".join(traceback.format_exception_only(error)).strip()
+        outcome, why = "failed", told.replace(str(folder), "CASE")[:2000]  # rows are published
     return Row(
         fault=fault.number, case=case, outcome=outcome, why=why, seconds=round(time.monotonic() - started, 3),
         commit=commit, date=date,
