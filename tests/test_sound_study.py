@@ -19,12 +19,12 @@ from benchbird.audio.separation import under_mask
 from benchbird.audio.stft import frame_count
 from benchbird.cli import main
 from benchbird.data import birdsound
-from benchbird.data.mixing import MixingOptions, mix_recordings
+from benchbird.data.mixing import MixingOptions
 from benchbird.predictions import read_predictions
 from benchbird.sound_study import enlarged
+from tests.mixture_factory import write_mixtures
 from tests.small_bench import SHORT_TIMING
 
-RATE_HZ = 16_000
 BENCHMARK = """\
 name: sung
 data: {root: birds}
@@ -40,17 +40,8 @@ seeds: [0, 1]
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study on mixtures of chirps and noise."""
     folder = tmp_path_factory.mktemp("sung")
-    for kind in ("voices", "noise"):
-        (folder / kind).mkdir()
-    time = np.arange(RATE_HZ) / RATE_HZ
-    for number in range(12):
-        hertz = 1500 + 400 * number
-        chirp = np.sin(2 * np.pi * (hertz + 300 * np.sin(9 * time)) * time) * (np.sin(11 * time) > 0)
-        soundfile.write(folder / "voices" / f"bird{number:02d}.wav", 0.3 * chirp, RATE_HZ)
-        noise = np.random.default_rng(number).normal(0, 0.1, 2 * RATE_HZ)
-        soundfile.write(folder / "noise" / f"rain{number:02d}.wav", noise, RATE_HZ)
     options = MixingOptions(shares={"train": 40, "val": 15, "test": 45}, clip_s=1.0, snr_db=(0, 15), repeats=2)
-    mix_recordings(folder / "voices", folder / "noise", folder / "birds", options)
+    write_mixtures(folder, 12, options)
     (folder / "sung.yaml").write_text(BENCHMARK)
     environment = {**os.environ, "PYTHONPATH": str(SHORT_TIMING), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchbird", "run", "sung.yaml", "--device", "cpu", "--cache", "cache"]

@@ -165,14 +165,18 @@ def run_in_child(
             end.close()
         _kill_leftovers(process.pid)
     process.join()
-    exit_code = process.exitcode
+    exit_code = -1 if process.exitcode is None else process.exitcode
     process.close()
+    return _ending(exit_code, ended_for, server, kills)
+
+
+def _ending(exit_code: int, ended_for: EndedFor, server: int | None, kills: int) -> Ending:
+    """How a child ended that this fork server started, when the system had killed so many for their memory."""
     if exit_code == _UNKNOWN_CODE and not ended_for and not is_server(server):
         ended_for = "server"
+    was_killed = exit_code == -signal.SIGKILL and not ended_for
     return Ending(
-        exit_code=exit_code if exit_code is not None else -1,
-        ended_for=ended_for,
-        ran_out_of_memory=exit_code == -signal.SIGKILL and not ended_for and _kills_for_memory() > kills,
+        exit_code=exit_code, ended_for=ended_for, ran_out_of_memory=was_killed and _kills_for_memory() > kills
     )
 
 

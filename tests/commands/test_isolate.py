@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
-import torch
 from PIL import Image
 
 from benchbird.audio.recordings import read_recording
@@ -23,33 +21,14 @@ from benchbird.audio.stft import one_sided_istft, one_sided_stft
 from benchbird.cli import main
 from benchbird.listening import ask_model
 from benchbird.restoration import find_trial, own_protocol, request_model, restore_model
-from tests.finished_bench import copy_trial, reseal_files, rewrite_record, trial_folder
+from tests.finished_bench import copy_trial, reseal_files, rewrite_record
 from tests.small_bench import Bench
 
 RATE_HZ = 16_000
 
 
-@pytest.fixture(autouse=True)
-def _restore_flags() -> Iterator[None]:
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture
-def trial(finished: Bench) -> Path:
-    return trial_folder(finished.results, "atrous_segnet")
-
-
 def noise(samples: int, channels: int = 1, seed: int = 0) -> npt.NDArray[np.float64]:
     return np.random.default_rng(seed).normal(0.0, 0.02, (samples, channels))
-
-
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    audio = noise(3 * RATE_HZ, 2)
-    audio[RATE_HZ : 2 * RATE_HZ] *= 10.0  # bright in the picture, as the strokes were that the model has seen
-    soundfile.write(tmp_path / "dawn 05.30.wav", audio, RATE_HZ)
-    return tmp_path / "dawn 05.30.wav"
 
 
 def isolate(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 from PIL import Image
 
 from benchbird.annotations.boxes import mask_of
@@ -17,29 +15,8 @@ from benchbird.audio.stft import frame_count, one_sided_stft, two_sided
 from benchbird.cli import main
 from benchbird.listening import ask_model
 from benchbird.restoration import find_trial, own_protocol, request_model, restore_model
-from tests.finished_bench import trial_folder
-from tests.small_bench import Bench
 
 RATE_HZ = 16_000
-
-
-@pytest.fixture(autouse=True)
-def _restore_flags() -> Iterator[None]:
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture
-def trial(finished: Bench) -> Path:
-    return trial_folder(finished.results, "atrous_segnet")
-
-
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    audio = np.random.default_rng(0).normal(0.0, 0.02, (3 * RATE_HZ, 2))
-    audio[RATE_HZ : 2 * RATE_HZ] *= 10.0  # bright in the picture, as the strokes were that the model has seen
-    soundfile.write(tmp_path / "dawn 05.30.wav", audio, RATE_HZ)
-    return tmp_path / "dawn 05.30.wav"
 
 
 def predict(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:

@@ -16,14 +16,14 @@ from benchbird.data import birdsound, embedded
 from benchbird.data.cache import prepare_splits
 from benchbird.data.contents import identify_splits
 from benchbird.data.images import read_image, read_mask
-from benchbird.data.mixing import MixingOptions, mix_recordings
+from benchbird.data.mixing import MixingOptions
 from benchbird.data.rendered import rendered_splits
 from benchbird.data.resize import shrink_image
 from benchbird.data.sounds import sound_of
 from benchbird.errors import DataError
 from benchbird.protocol import Protocol, Rendering, Spectrum
+from tests.mixture_factory import RATE_HZ, write_mixtures
 
-RATE_HZ = 16_000
 OTHERS: tuple[tuple[Rendering, Spectrum], ...] = (
     ("published", "half"), ("log", "mirrored"), ("log", "half"), ("pcen", "mirrored"), ("pcen", "half")
 )  # fmt: skip
@@ -31,18 +31,8 @@ OTHERS: tuple[tuple[Rendering, Spectrum], ...] = (
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mixed")
-    for kind in ("voices", "noise"):
-        (folder / kind).mkdir()
-    time = np.arange(RATE_HZ) / RATE_HZ
-    for number in range(4):
-        voice = 0.3 * np.sin(2 * np.pi * (2000 + 300 * number) * time) * (np.sin(9 * time) > 0)
-        soundfile.write(folder / "voices" / f"v{number}.wav", voice, RATE_HZ)
-        noise = np.random.default_rng(number).normal(0, 0.1, 2 * RATE_HZ)
-        soundfile.write(folder / "noise" / f"n{number}.wav", noise, RATE_HZ)
     options = MixingOptions(shares={"train": 2, "val": 1, "test": 1}, clip_s=1.0)
-    mix_recordings(folder / "voices", folder / "noise", folder / "birds", options)
-    return folder / "birds"
+    return write_mixtures(tmp_path_factory.mktemp("mixed"), 4, options)
 
 
 def found(root: Path) -> dict[str, tuple]:  # type: ignore[type-arg]

@@ -148,6 +148,13 @@ def refuse_to_end(_: object, report: Report) -> None:
             continue
 
 
+def be_deaf(_: object, report: Report) -> None:
+    """As in a long call of a library; deaf before anybody can ask."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    report({"pid": os.getpid()})
+    time.sleep(60)
+
+
 def fault_pages(rounds: int, report: Report) -> None:
     """Report how many pages were faulted in by taking, filling and freeing 64 MiB again and again."""
 

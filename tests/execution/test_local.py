@@ -169,7 +169,7 @@ def test_a_child_that_is_deaf_to_stopping_was_asked_all_the_same(monkeypatch: py
     monkeypatch.setattr(local, "GRACE_S", 0.5)
     stop = threading.Event()
     ending = run_in_child(
-        targets.refuse_to_end, None, log=None, on_event=lambda _: stop.set(), bounds=Bounds(wall_s=20, stop=stop)
+        targets.be_deaf, None, log=None, on_event=lambda _: stop.set(), bounds=Bounds(wall_s=20, stop=stop)
     )
     assert ending == Ending(exit_code=-signal.SIGKILL, ended_for="stop")
     assert ending.was_asked and not ending.ran_out_of_memory
