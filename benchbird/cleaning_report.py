@@ -12,11 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
+from benchbird.audio.pictures import spectrogram_picture
 from benchbird.audio.recordings import AudioArray, Recording
-from benchbird.audio.renderings import render
 from benchbird.audio.stft import WINDOW_SAMPLES
 from benchbird.cleaning import Cleaned
 from benchbird.plain_text import plain_text
@@ -26,7 +23,6 @@ EXCERPT_S = 60.0
 
 MOST_COLUMNS, ROWS = 1000, 256
 PLAYED_CHANNELS = 2
-_LEAST_COLUMNS = 2
 
 
 @dataclass(frozen=True)
@@ -90,21 +86,17 @@ def _excerpt(title: str, path: Path) -> Excerpt:
         audio = next(recording.blocks(max(WINDOW_SAMPLES, round(EXCERPT_S * rate_hz))))
     return Excerpt(
         title=title,
-        picture=_data_uri("image/png", _picture(audio, rate_hz)),
+        picture=_data_uri("image/png", _png(audio, rate_hz)),
         sound=_data_uri("audio/flac", _sound(audio, rate_hz)),
         seconds=len(audio) / rate_hz,
         nyquist_khz=rate_hz / 2000,
     )
 
 
-def _picture(audio: AudioArray, rate_hz: int) -> bytes:
-    """Decibels of the first channel, low frequencies at the bottom, dark where there is sound."""
-    grey = render(audio[:, 0], rate_hz, "log", "half")[::-1].astype(np.float64)
-    levels = np.uint8(255) - np.round(grey**2 / 255).astype(np.uint8)  # squared, or the noise would look as dark
-    columns = min(max(levels.shape[1], _LEAST_COLUMNS), MOST_COLUMNS)
-    drawn = Image.fromarray(np.ascontiguousarray(levels)).resize((columns, ROWS), Image.Resampling.BOX)
+def _png(audio: AudioArray, rate_hz: int) -> bytes:
+    """The first channel's spectrogram."""
     stream = io.BytesIO()
-    drawn.save(stream, "PNG", optimize=True)
+    spectrogram_picture(audio[:, 0], rate_hz, ROWS, MOST_COLUMNS).save(stream, "PNG", optimize=True)
     return stream.getvalue()
 
 

@@ -7,6 +7,7 @@ mirrored rows. The rows that no segmenter made follow from the recordings alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ from benchbird.strata import group
 
 KINDS: tuple[ReferenceKind, ...] = ("voice", "mask")
 MEASURES = ("si_sdr_db", "si_sdr_improvement_db", "sdr_db")
+"""What is averaged with an interval; a row's place follows from the improvement."""
 
 UNCHANGED, GATE = "input unchanged", "spectral gate"
 REFERENCE_MASK, RATIO_MASK, BINARY_MASK = "reference mask", "oracle ratio mask", "oracle binary mask"
@@ -46,11 +48,14 @@ class SoundRow:
         name: label of the segmenter, or one of the names above.
         is_segmenter: whether it was trained.
         estimates: measure → mean over samples with its interval; a row without seeds has that over recordings alone.
+        published_sdr: mean of the public data set's own figure (`distortion.published_sdr`); infinite where a
+            recording is unchanged.
     """
 
     name: str
     is_segmenter: bool
     estimates: Mapping[str, Interval]
+    published_sdr: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +79,10 @@ class SoundTable:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Scored:
-    """Scores of every mask: name → `(seeds, samples, measures)`, NaN where a sample has none."""
+    """Scores of every mask: name → `(seeds, samples, measures)`, NaN where a sample has none.
+
+    Behind the measures stands the public set's own figure.
+    """
 
     scores: Mapping[str, Floats]
     segmenters: tuple[str, ...]
@@ -129,7 +137,7 @@ def _score(
     trials: Mapping[str, Sequence[Predictions]], samples: Sequence[AnySample], spectrum: Spectrum, progress: Progress
 ) -> _Scored:
     seeds = {label: len(predictions) for label, predictions in trials.items()}
-    shape = (len(samples), len(MEASURES))
+    shape = (len(samples), len(MEASURES) + 1)
     scores = {label: np.full((count, *shape), np.nan) for label, count in seeds.items()}
     others = (UNCHANGED, GATE, REFERENCE_MASK, RATIO_MASK, BINARY_MASK)
     scores |= {name: np.full((1, *shape), np.nan) for name in others}
@@ -147,7 +155,8 @@ def _score(
 
 
 def _numbers(scores: SoundScores) -> list[float]:
-    return [np.nan if (value := getattr(scores, name)) is None else value for name in MEASURES]
+    measures = [np.nan if (value := getattr(scores, name)) is None else value for name in MEASURES]
+    return [*measures, math.inf if scores.published_sdr is None else scores.published_sdr]
 
 
 def _masks(
@@ -189,7 +198,8 @@ def _table(
         own = scores[:, chosen]
         if not np.isnan(own).any():
             estimates = {measure: _estimate(own[:, :, number], recordings) for number, measure in enumerate(MEASURES)}
-            rows.append(SoundRow(name=label, is_segmenter=label in scored.segmenters, estimates=estimates))
+            rows.append(SoundRow(name=label, is_segmenter=label in scored.segmenters, estimates=estimates,
+                                 published_sdr=float(own[:, :, -1].mean())))  # fmt: skip
     rows.sort(key=lambda row: (not row.is_segmenter, -row.estimates["si_sdr_improvement_db"].mean, row.name))
     return SoundTable(
         name=name,

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from benchbird.audio.separation import under_mask
+from benchbird.audio.separation import ratio_mask, under_mask
 from benchbird.audio.stft import frame_count
 from benchbird.cli import main
 from benchbird.data import birdsound
@@ -112,6 +112,7 @@ def test_the_table_a_person_reads_and_its_strata(bench: Path, capsys: pytest.Cap
     code, out, err = sound(bench, capsys)
     assert (code, err) == (0, "")
     assert "Against the clean voice that was mixed in." in out and "| oracle ratio mask " in out
+    assert "as printed" not in out
     code, out, err = sound(bench, capsys, "--by", "snr_db", "--json")
     tables = json.loads(out)["tables"]
     assert [table["stratum"] for table in tables] == ["0 to 5 dB", "5 to 10 dB", "10 to 15 dB"]
@@ -119,6 +120,27 @@ def test_the_table_a_person_reads_and_its_strata(bench: Path, capsys: pytest.Cap
     assert before == sorted(before)
     code, _, err = sound(bench, capsys, "--by", "colour")
     assert code == 2 and "the test images have no such column" in err
+
+
+def test_the_published_figure_is_shown_when_asked_for_and_ranks_nothing(
+    bench: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = sound(bench, capsys, "--published-sdr")
+    assert code == 0 and "rank nothing by it" in out
+    [unchanged] = [line for line in out.splitlines() if line.startswith("| input unchanged")]
+    assert unchanged.rstrip(" |").endswith("∞")
+    rows = rows_of(json.loads(sound(bench, capsys, "--json")[1])["tables"][0])
+    assert rows["input unchanged"]["published_sdr"] is None
+    samples = birdsound.find(bench / "birds", {})["test"]
+    figures = []
+    for sample in samples:
+        split = sample.image.parent.parent  # type: ignore[union-attr]
+        noisy, voice = (
+            soundfile.read(split / kind / f"{sample.sample_id}.flac")[0] for kind in ("Raw_audios", "Denoised_audios")
+        )
+        rest = noisy - under_mask(noisy, ratio_mask(noisy, voice))
+        figures.append(10 * np.log(np.sqrt((noisy**2).sum() / (rest**2).sum())))
+    assert rows["oracle ratio mask"]["published_sdr"] == pytest.approx(np.mean(figures))
 
 
 def test_other_data_than_the_trials_are_refused(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:

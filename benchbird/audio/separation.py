@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchbird.audio.distortion import sdr_db, si_sdr_db
+from benchbird.audio.distortion import published_sdr, sdr_db, si_sdr_db
 from benchbird.audio.stft import one_sided_istft, one_sided_stft
 
 GATE = 3.0
@@ -26,17 +26,19 @@ MaskArray = npt.NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class SoundScores:
-    """What an output scores, in decibels; each None where the reference is silent.
+    """What an output scores, in decibels; each but the last None where the reference is silent.
 
     Attributes:
         si_sdr_db: scale-invariant signal-to-distortion ratio.
         si_sdr_improvement_db: that of the output less that of the recording unchanged.
         sdr_db: signal-to-distortion ratio of one source (`distortion.sdr_db`).
+        published_sdr: the public data set's own figure, of no reference; None where nothing was changed.
     """
 
     si_sdr_db: float | None
     si_sdr_improvement_db: float | None
     sdr_db: float | None
+    published_sdr: float | None
 
 
 def under_mask(noisy: Audio, mask: MaskArray) -> Audio:
@@ -51,6 +53,7 @@ def score_sound(output: Audio, noisy: Audio, reference: Audio) -> SoundScores:
         si_sdr_db=found,
         si_sdr_improvement_db=found - before if found is not None and before is not None else None,
         sdr_db=sdr_db(output, reference),
+        published_sdr=published_sdr(output, noisy),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ REFERENCES = {
 @click.option("--profile", metavar="NAME", help="A profile of the benchmark.  [default: the study's own]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As for run. Can be repeated.")
 @click.option("--by", "column", metavar="COLUMN", help="One table a stratum, as for scores: snr_db, recording, …")
+@click.option("--published-sdr", is_flag=True,
+              help="Also the figure that the public data set's papers print. It says nothing of quality.")  # fmt: skip
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
               metavar="DIR", help="Results root in which a YAML's name is looked up.")  # fmt: skip
 @click.option("--digest", metavar="PREFIX", help="The study whose digest begins so, where there are several.")
@@ -42,6 +45,7 @@ def command(
     profile: str | None,
     overrides: tuple[str, ...],
     column: str | None,
+    published_sdr: bool,
     results: Path,
     digest: str | None,
     plugins: tuple[Path, ...],
@@ -81,7 +85,7 @@ def command(
             bar.update(done - bar.n)
 
         tables = sound_tables(choice.study.found, material.data.splits["test"], column, show)
-    click.echo(json.dumps(_document(tables), indent=2) if as_json else "\n".join(_lines(tables, column)))
+    click.echo(json.dumps(_document(tables), indent=2) if as_json else "\n".join(_lines(tables, column, published_sdr)))
 
 
 _NOTES = (
@@ -92,7 +96,13 @@ _NOTES = (
 )
 
 
-def _lines(tables: Sequence[SoundTable], column: str | None) -> Iterator[str]:
+_PUBLISHED_NOTE = (
+    "as printed in papers on the public set: 10·ln(|recording| / |output − recording|), how little was changed. Doing",
+    "nothing gives infinity, deleting everything 0: set it beside their figures, rank nothing by it.",
+)
+
+
+def _lines(tables: Sequence[SoundTable], column: str | None, published_sdr: bool) -> Iterator[str]:
     from benchbird.plain_text import plain_text
     from benchbird.reporters.markdown import table
 
@@ -101,9 +111,16 @@ def _lines(tables: Sequence[SoundTable], column: str | None) -> Iterator[str]:
         yield f"{stratum}{one.n_samples} test samples of {one.n_recordings} recordings. {REFERENCES[one.kind]}."
         yield ""
         body = [[plain_text(row.name, 80), *(_text(row.estimates[name]) for name in HEADINGS)] for row in one.rows]
-        yield table(["masked by", *HEADINGS.values()], body, [False, True, True, True])
+        headings = ["masked by", *HEADINGS.values()]
+        if published_sdr:
+            headings.append("as printed in papers")
+            for cells, row in zip(body, one.rows, strict=True):
+                cells.append(f"{row.published_sdr:.2f}" if math.isfinite(row.published_sdr) else "∞")
+        yield table(headings, body, [False] + [True] * (len(headings) - 1))
         yield ""
     yield from _NOTES
+    if published_sdr:
+        yield from _PUBLISHED_NOTE
 
 
 def _text(interval: Interval) -> str:
@@ -128,6 +145,7 @@ def _document(tables: Sequence[SoundTable]) -> dict[str, Any]:
                             name: {"mean": value.mean, "low": value.low, "high": value.high, "covers": value.covers}
                             for name, value in row.estimates.items()
                         },
+                        "published_sdr": row.published_sdr if math.isfinite(row.published_sdr) else None,
                     }
                     for row in one.rows
                 ],
