@@ -118,6 +118,8 @@ def test_the_table_a_person_reads_and_its_strata(bench: Path, capsys: pytest.Cap
     assert [table["stratum"] for table in tables] == ["0 to 5 dB", "5 to 10 dB", "10 to 15 dB"]
     before = [rows_of(table)["input unchanged"]["si_sdr_db"]["mean"] for table in tables]
     assert before == sorted(before)
+    code, out, _ = sound(bench, capsys, "--by", "recording")
+    assert code == 0 and "of 1 recording. " in out and "ˢ: over seeds alone" in out
     code, _, err = sound(bench, capsys, "--by", "colour")
     assert code == 2 and "the test images have no such column" in err
 

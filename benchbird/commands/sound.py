@@ -108,7 +108,9 @@ def _lines(tables: Sequence[SoundTable], column: str | None, published_sdr: bool
 
     for one in tables:
         stratum = f"{plain_text(column or '', 60)} {plain_text(one.name, 80)}: " if column else ""
-        yield f"{stratum}{one.n_samples} test samples of {one.n_recordings} recordings. {REFERENCES[one.kind]}."
+        samples = f"{one.n_samples} test sample{'s' if one.n_samples > 1 else ''}"
+        recordings = f"{one.n_recordings} recording{'s' if one.n_recordings > 1 else ''}"
+        yield f"{stratum}{samples} of {recordings}. {REFERENCES[one.kind]}."
         yield ""
         body = [[plain_text(row.name, 80), *(_text(row.estimates[name]) for name in HEADINGS)] for row in one.rows]
         headings = ["masked by", *HEADINGS.values()]
@@ -119,6 +121,8 @@ def _lines(tables: Sequence[SoundTable], column: str | None, published_sdr: bool
         yield table(headings, body, [False] + [True] * (len(headings) - 1))
         yield ""
     yield from _NOTES
+    if any(value.covers == "seeds" for one in tables for row in one.rows for value in row.estimates.values()):
+        yield "ˢ: over seeds alone, since there is one recording."
     if published_sdr:
         yield from _PUBLISHED_NOTE
 
@@ -126,7 +130,8 @@ def _lines(tables: Sequence[SoundTable], column: str | None, published_sdr: bool
 def _text(interval: Interval) -> str:
     if interval.low is None or interval.high is None:
         return f"{interval.mean:.2f}"
-    return f"{interval.mean:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+    mark = "ˢ" if interval.covers == "seeds" else ""
+    return f"{interval.mean:.2f} ({interval.low:.2f} to {interval.high:.2f}){mark}"
 
 
 def _document(tables: Sequence[SoundTable]) -> dict[str, Any]:
