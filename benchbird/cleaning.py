@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchbird.audio.recordings import SUFFIXES, AudioArray, Recording, output_format, write_recordings
+from benchbird.audio.recordings import SUFFIXES, AudioArray, Recording, as_stored, output_format, write_recordings
 from benchbird.ears import Ear
 from benchbird.isolation import MaskKind, isolate
 
@@ -83,24 +83,32 @@ class Cleaner:
         started = time.monotonic()
         with Recording(path) as recording:
             form = output_format(recording.format, kind)
-            # With its suffix appended, not replaced: names of recordings hold dots, as in times.
-            named = target if keep_suffix else target.with_name(target.name + SUFFIXES[form.kind])
-            files = [named]
-            if with_residual:
-                files.append(named.with_name(named.stem.removesuffix(CLEAN) + RESIDUAL + named.suffix))
+            files = file_names(target, form.kind, keep_suffix=keep_suffix, with_residual=with_residual)
             meter = _Meter()
             cleaned = isolate(self.ear.listen(recording), self.mask, self.ear.protocol.logit_threshold)
             parts = meter.watch(cleaned, recording, progress)
-            outputs = (((after, before - after) if with_residual else (after,)) for before, after in parts)
+            # From what is stored of the clean part, so that both add up to the recording.
+            outputs = (
+                (after, before - as_stored(after, form)) if with_residual else (after,) for before, after in parts
+            )
             written = write_recordings(files, outputs, form, recording.declared_samples)
             return Cleaned(
                 recording=path,
-                files=tuple(files),
-                notes=tuple(recording.notes()),
+                files=files,
+                notes=(*recording.notes(), *(["nothing in it was taken for bird"] if meter.is_empty else [])),
                 recording_s=written / recording.format.rate_hz,
                 duration_s=time.monotonic() - started,
                 kept_share=meter.kept_share,
             )
+
+
+def file_names(target: Path, kind: str, *, keep_suffix: bool, with_residual: bool) -> tuple[Path, ...]:
+    """What `Cleaner.clean` writes for these arguments."""
+    # With its suffix appended, not replaced: names of recordings hold dots, as in times.
+    named = target if keep_suffix else target.with_name(target.name + SUFFIXES[kind])
+    if not with_residual:
+        return (named,)
+    return named, named.with_name(named.stem.removesuffix(CLEAN) + RESIDUAL + named.suffix)
 
 
 class _Meter:
@@ -113,6 +121,11 @@ class _Meter:
     def kept_share(self) -> float:
         """Of the energy."""
         return self._after / self._before if self._before else 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was sound, and none of it is left."""
+        return self._before > 0 and not self._after
 
     def watch(
         self, parts: Iterator[tuple[AudioArray, AudioArray]], recording: Recording, progress: Progress

@@ -23,6 +23,7 @@ EXCERPT_S = 60.0
 
 MOST_COLUMNS, ROWS = 1000, 256
 PLAYED_CHANNELS = 2
+_MOST_FLAC_HZ = 655_350
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Excerpt:
     Attributes:
         title: `before`, `after` or `removed`.
         picture: PNG of the first channel's spectrogram, as a data URI.
-        sound: FLAC, as a data URI.
+        sound: FLAC, or WAV where the rate is beyond what FLAC holds, as a data URI.
         seconds: its length.
         nyquist_khz: the picture's upper edge.
     """
@@ -87,7 +88,7 @@ def _excerpt(title: str, path: Path) -> Excerpt:
     return Excerpt(
         title=title,
         picture=_data_uri("image/png", _png(audio, rate_hz)),
-        sound=_data_uri("audio/flac", _sound(audio, rate_hz)),
+        sound=_sound(audio, rate_hz),
         seconds=len(audio) / rate_hz,
         nyquist_khz=rate_hz / 2000,
     )
@@ -100,12 +101,13 @@ def _png(audio: AudioArray, rate_hz: int) -> bytes:
     return stream.getvalue()
 
 
-def _sound(audio: AudioArray, rate_hz: int) -> bytes:
+def _sound(audio: AudioArray, rate_hz: int) -> str:
     import soundfile
 
+    kind = "FLAC" if rate_hz <= _MOST_FLAC_HZ else "WAV"
     stream = io.BytesIO()
-    soundfile.write(stream, audio[:, :PLAYED_CHANNELS], rate_hz, format="FLAC", subtype="PCM_16")
-    return stream.getvalue()
+    soundfile.write(stream, audio[:, :PLAYED_CHANNELS], rate_hz, format=kind, subtype="PCM_16")
+    return _data_uri(f"audio/{kind.lower()}", stream.getvalue())
 
 
 def _data_uri(kind: str, content: bytes) -> str:

@@ -52,6 +52,9 @@ COLLECT_AFTER = 100_000
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 """What a disk answers that takes nothing more."""
 
+RESUMING = frozenset({"run", "noise", "time", "data"})
+"""Commands that go on where they were stopped."""
+
 TERMINATED = 128 + signal.SIGTERM
 """Exit code of a command that SIGTERM ended."""
 
@@ -144,10 +147,12 @@ def _exit_code(arguments: list[str] | None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         _be_deaf()
+        name = next(iter(sys.argv[1:] if arguments is None else arguments), "")
+        advice = "goes on where it stopped" if name in RESUMING else "begins anew"
         if isinstance(error.__cause__ or error, _Terminated):
-            click.echo("benchbird: asked to end (SIGTERM); the same command goes on where it stopped", err=True)
+            click.echo(f"benchbird: asked to end (SIGTERM); the same command {advice}", err=True)
             return TERMINATED
-        click.echo("benchbird: interrupted; the same command goes on where it stopped", err=True)
+        click.echo(f"benchbird: interrupted; the same command {advice}", err=True)
         return Interrupted.exit_code
     except Exception as error:
         cause = error.__cause__ if isinstance(error, _Unexplained) and error.__cause__ else error

@@ -186,7 +186,10 @@ class GeneratedSample:
             They are joined to `attributes` for reports by group and are part of no digest.
         attributes: as for `Sample`.
         sound: picklable; returns what the image was rendered from, and the voice alone in it, both real `(n,)`, full
-            scale ±1, and their samples a second. None where there is no sound; it is part of no digest.
+            scale ±1, and their samples a second. The voice may begin and end with NaN, where it isn't known. None
+            where there is no sound; it is part of no digest.
+        is_voice_alone: whether the second part of `sound` is the voice itself, and not the recording under a person's
+            mask, against which a score says how near a segmenter comes to that person.
     """
 
     sample_id: str
@@ -195,6 +198,7 @@ class GeneratedSample:
     render: Callable[[], tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, Mapping[str, str]]]
     attributes: Mapping[str, str] = field(default_factory=dict)
     sound: Callable[[], tuple[np.ndarray, np.ndarray, int]] | None = None
+    is_voice_alone: bool = True
 
 
 AnySample = Sample | GeneratedSample

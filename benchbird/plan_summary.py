@@ -40,7 +40,7 @@ def plan_lines(plan: Plan, device: str, *, profile_was_chosen: bool) -> list[str
         *([f"resuming   {'; '.join(resumed)}"] if resumed else []),
         f"training   {protocol.epochs} epochs, {plan.steps} steps of {protocol.batch_size} images at "
         f"{protocol.image_size}×{protocol.image_size}, {protocol.optimizer.name} lr {protocol.optimizer.lr:g}, "
-        f"{_manner(protocol)}",
+        f"{_manner(protocol)}{_pictures(protocol)}",
         *_imitation(protocol, device),
         f"results    {plan.study_folder}",
     ]
@@ -54,6 +54,12 @@ def _manner(protocol: Protocol) -> str:
     """Precision, layout and compilation, as far as they aren't the plain ones."""
     compiled = {False: "", True: ", compiled", "cuda_graphs": ", compiled into CUDA graphs"}[protocol.compile]
     return f"{protocol.precision}{', channels_last' if protocol.channels_last else ''}{compiled}"
+
+
+def _pictures(protocol: Protocol) -> str:
+    """Rendering and spectrum, as far as they aren't the published ones."""
+    rendering = "" if protocol.rendering == "published" else f", rendering {protocol.rendering}"
+    return rendering + ("" if protocol.spectrum == "mirrored" else f", {protocol.spectrum} spectrum")
 
 
 def _imitation(protocol: Protocol, device: str) -> list[str]:

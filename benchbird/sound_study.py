@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchbird.audio.renderings import image_rows, one_sided_rows
-from benchbird.audio.separation import SoundScores, binary_mask, gate_mask, ratio_mask, score_sound, under_mask
+from benchbird.audio.separation import SoundScores, binary_mask, gate_mask, ratio_mask, under_mask
 from benchbird.audio.stft import frame_count
 from benchbird.contract import AnySample
 from benchbird.data.sounds import ReferenceKind, SoundPair, sound_of
@@ -149,7 +149,7 @@ def _score(
         if pair is not None and usable:
             for name, seed, mask in _masks(trials, place, pair, spectrum):
                 output = pair.noisy if mask is None else under_mask(pair.noisy, mask)
-                scores[name][seed, place] = _numbers(score_sound(output, pair.noisy, pair.reference))
+                scores[name][seed, place] = _numbers(pair.score(output))
         progress(place + 1, len(samples))
     return _Scored(scores=scores, segmenters=tuple(trials), kinds=tuple(kinds))
 

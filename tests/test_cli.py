@@ -84,7 +84,7 @@ def test_an_error_about_a_strangers_file_paints_nothing(do: Do, capsys: pytest.C
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()])
 def test_an_interrupt_says_how_to_go_on(error: BaseException, do: Do, capsys: pytest.CaptureFixture[str]) -> None:
     assert do(raiser(error)) == 130
-    assert capsys.readouterr().err.strip() == "benchbird: interrupted; the same command goes on where it stopped"
+    assert capsys.readouterr().err.strip() == "benchbird: interrupted; the same command begins anew"
 
 
 BUGS: list[Exception] = [
@@ -238,7 +238,7 @@ def test_ctrl_c(start: Callable[..., subprocess.Popen[str]]) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err.strip() == "benchbird: interrupted; the same command goes on where it stopped"
+    assert err.strip() == "benchbird: interrupted; the same command begins anew"
 
 
 def test_a_bug_in_a_real_process(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -148,6 +149,24 @@ def test_the_published_figure_is_shown_when_asked_for_and_ranks_nothing(
 def test_other_data_than_the_trials_are_refused(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = sound(bench, capsys, "--set", "data.sizes={train: 4, val: 2, test: 5}")
     assert code == 1 and "the study was made on the data" in err and "give the run's --set and --profile again" in err
+
+
+def test_other_pictures_are_those_of_the_trials_without_a_word(
+    bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A study of half spectra of recordings whose reference is a person's mask, as the public set's are."""
+    shutil.copytree(bench / "birds", tmp_path / "birds")
+    manifest = tmp_path / "birds" / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",mixed", ",human_mask"))
+    (tmp_path / "sung.yaml").write_text(BENCHMARK)
+    environment = {**os.environ, "PYTHONPATH": str(SHORT_TIMING), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "benchbird", "run", "sung.yaml", "--device", "cpu", "--cache", "cache",
+               "--only", "threshold", "--set", "protocol.spectrum=half"]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and "half spectrum" in done.stderr and "half spectrum" in done.stdout, done.stderr
+    code, out, err = sound(tmp_path, capsys)
+    assert code == 0, err
+    assert "Against the recording under a person's mask, not against the bird." in out and "oracle" not in out
 
 
 def test_a_mask_is_enlarged_and_its_mirrored_rows_are_one() -> None:

@@ -33,6 +33,9 @@ FULL_SCALE = 1.0 - 2.0**-15
 _FAMILIES = {"WAV": "WAV", "WAVEX": "WAV", "RF64": "WAV", "W64": "WAV", "FLAC": "FLAC", "OGG": "OGG", "MP3": "MP3"}
 _WAV_LIMIT_BYTES = 2**32 - 2**16
 _BYTES_OF = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+_UNBOUNDED = frozenset({"FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III"})
+"""Encodings whose samples may be louder than full scale."""
+_OGG_PAGE, _LARGEST_PAGE_BYTES = b"OggS", 65_307
 _SNIFFED_BYTES = 4096
 _MPEG_SYNC = 0xE0
 
@@ -131,7 +134,7 @@ class Recording:
             try:
                 block: AudioArray = self._file.read(size, dtype="float64", always_2d=True)
             except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-                end = (self.samples + size) / self.format.rate_hz
+                end = min(self.samples + size, max(self.declared_samples, self.samples)) / self.format.rate_hz
                 raise Unreadable(
                     self.path, f"damaged between {self._seconds():.1f} and {end:.1f} s ({_words(error)})"
                 ) from error
@@ -166,12 +169,29 @@ class Recording:
             yield f"cut short: {self.path.stat().st_size} of the {self._promised_bytes} bytes that its header promises"
         if self.samples and not self.loudest:
             yield "silence: every sample is 0"
-        if self.clipped_samples:
+        if self._is_unended_ogg():
+            yield f"cut short: it ends after {self._seconds():.2f} s without the mark of an end"
+        if self.format.encoding in _UNBOUNDED and self.loudest > 1.0:
+            yield (
+                f"its loudest sample is {self.loudest:.2f} of full scale: what is beyond 1 is cut where whole numbers "
+                "are written"
+            )
+        elif self.clipped_samples:
             share = self.clipped_samples / (self.samples * self.format.channels)
-            yield f"{share:.2%} of its samples are at full scale: it may be clipped"
+            yield f"{max(share, 0.0001):.2%} of its samples are at full scale: it may be clipped"
 
     def _seconds(self) -> float:
         return self.samples / self.format.rate_hz
+
+    def _is_unended_ogg(self) -> bool:
+        """Whether the last page of an Ogg stream doesn't say that it is the last; libsndfile doesn't ask."""
+        if self.format.kind != "OGG":
+            return False
+        with self.path.open("rb") as stream:
+            stream.seek(max(0, self.path.stat().st_size - _LARGEST_PAGE_BYTES))
+            end = stream.read()
+        last = end.rfind(_OGG_PAGE)
+        return last < 0 or len(end) < last + 6 or not end[last + 5] & 0x04
 
     def _check_finite(self, block: AudioArray) -> None:
         if not (finite := np.isfinite(block).all(axis=1)).all():
@@ -183,6 +203,9 @@ _CONVERT = "expected WAV, FLAC, OGG or MP3; convert it, for example by `ffmpeg -
 
 
 def _words(error: Exception) -> str:
+    """What libsndfile says; of a stream that it can't find the beginning of it says that there is no file."""
+    if "File does not exist" in str(error):
+        return "nothing in it can be decoded"
     words = str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".").strip()
     return words or type(error).__name__
 
@@ -280,19 +303,23 @@ def write_recordings(
     suffix = f".{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
     temporary = [path.with_name(f".{path.name}{suffix}") for path in paths]
     written = 0
+    sinks: list[_Sink] = []
     try:
+        if folder := next((path for path in paths if path.is_dir()), None):
+            raise IsADirectoryError(None, f"{plain_text(folder.name)} is a folder")
         with contextlib.ExitStack() as cleanup:
             for path in temporary:
                 cleanup.callback(_remove, path)
+            sinks += [cleanup.enter_context(_Sink(path)) for path in temporary]
             with contextlib.ExitStack() as open_files:
-                files = [open_files.enter_context(_create(path, form, expected_samples)) for path in temporary]
+                files = [open_files.enter_context(_create(sink, form, expected_samples)) for sink in sinks]
                 for stretches in parts:
-                    for file, stretch in zip(files, stretches, strict=True):
-                        file.write(stretch)
+                    for sink, file, stretch in zip(sinks, files, stretches, strict=True):
+                        file.write(_levels(stretch, form.encoding))
+                        sink.check()
                     written += len(stretches[0])
-            for path in temporary:
-                with path.open("rb+") as stream:
-                    os.fsync(stream.fileno())
+            for sink in sinks:
+                sink.finish()
             for path, target in zip(temporary, paths, strict=True):
                 path.replace(target)
             sync_folder(paths[0].parent)
@@ -306,11 +333,98 @@ def write_recordings(
     return written
 
 
-def _create(path: Path, form: AudioFormat, expected_samples: int) -> Any:
+def as_stored(samples: AudioArray, form: AudioFormat) -> AudioArray:
+    """The samples as they come back of a file of this format; of a lossy one or one of real numbers, unchanged.
+
+    Args:
+        samples: any shape, full scale ±1; what is louder is cut off there.
+        form: of the file.
+    """
+    bits = _BITS_OF.get(form.encoding)
+    return samples if bits is None else _whole(samples, bits) / 2.0 ** (bits - 1)
+
+
+_BITS_OF = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+
+
+def _whole(samples: AudioArray, bits: int) -> AudioArray:
+    """The nearest whole numbers of so many bits, still as float64."""
+    scale = 2.0 ** (bits - 1)
+    return np.asarray(np.rint(samples * scale).clip(-scale, scale - 1.0))
+
+
+def _levels(samples: AudioArray, encoding: str) -> npt.NDArray[Any]:
+    """What is handed to libsndfile, which rounds real numbers down: whole numbers where whole ones are stored."""
+    bits = _BITS_OF.get(encoding)
+    if bits is None:
+        return samples
+    held = 16 if bits <= 16 else 32
+    return (_whole(samples, bits) * 2.0 ** (held - bits)).astype(np.int16 if held == 16 else np.int32)
+
+
+class _Sink:
+    """A new file that remembers what the disk refused: libsndfile tells nothing of a refusal at its last write."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("xb+")
+        self._refusal: OSError | None = None
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.close()
+
+    def write(self, content: bytes) -> int:
+        """As of a file, but for a refusal, which is kept for `check`."""
+        try:
+            self._stream.write(content)
+        except OSError as error:
+            self._refusal = self._refusal or error
+        return len(content)
+
+    def read(self, size: int) -> bytes:
+        """As of a file."""
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of a file, but for a refusal: what is buffered is written first."""
+        try:
+            return self._stream.seek(offset, whence)
+        except OSError as error:
+            self._refusal = self._refusal or error
+            return 0
+
+    def tell(self) -> int:
+        """As of a file."""
+        return self._stream.tell()
+
+    def check(self) -> None:
+        """Tell of a refusal.
+
+        Raises:
+            OSError: there was one.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+
+    def finish(self) -> None:
+        """Make sure that everything is on the disk.
+
+        Raises:
+            OSError: something was refused, now or before.
+        """
+        self.check()
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+
+def _create(sink: _Sink, form: AudioFormat, expected_samples: int) -> Any:
     import soundfile
 
     container = _container(form, expected_samples)
-    return soundfile.SoundFile(path, "w", form.rate_hz, form.channels, form.encoding, format=container)
+    return soundfile.SoundFile(sink, "w", form.rate_hz, form.channels, form.encoding, format=container)
 
 
 def _remove(path: Path) -> None:

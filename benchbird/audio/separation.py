@@ -1,9 +1,10 @@
-"""A recording under a mask, the masks that nothing can beat, and what each scores against the reference.
+"""A recording under a mask, the masks that the voice itself tells, and what each scores against the reference.
 
 Owns the oracles and the floor. Masks are one-sided, `(513, frames)`, how much of each cell is kept.
 
 Oracle ratio mask: the share of the voice in a cell's power (Wang et al. 2014, doi 10.1109/TASLP.2014.2352935, with
-exponent 1). The floor is spectral gating: a cell is kept where it stands out from the median of its row.
+exponent 1); a mask that knew the phases too could do a little better than it. The floor is spectral gating: a cell is
+kept where it stands out from the median of its row.
 """
 
 from __future__ import annotations

@@ -95,17 +95,56 @@ def _write_report(path: Path, cleaned: Sequence[Cleaned], cleaner: Cleaner) -> N
 
 
 def _check_names(settings: Settings) -> None:
-    targets: dict[Path, Path] = {}
+    """Refuse whatever would be written over a recording of this command, or over something else that it writes."""
+    _check_output(settings)
+    recordings = {_place(path): path for path in settings.recordings}
+    written: dict[Path, Path] = {}
     for recording in settings.recordings:
-        target = _target(recording, settings)
-        if target.exists() and recording.exists() and target.samefile(recording):
-            raise UsageError(f"{recording}: what comes out would replace the recording; choose another -o")
-        if target in targets:
-            raise UsageError(
-                f"{recording} and {targets[target]} would both be written to {target.name}; "
-                "give them one by one with different -o"
-            )
-        targets[target] = recording
+        for file in _possible_files(recording, settings):
+            place = _place(file)
+            if place in recordings:
+                which = "" if recordings[place] == recording else f" {recordings[place]}"
+                raise UsageError(f"{recording}: what comes out would replace the recording{which}; choose another -o")
+            if written.setdefault(place, recording) != recording:
+                raise UsageError(
+                    f"{recording} and {written[place]} would both be written to {file.name}; "
+                    "give them one by one with different -o"
+                )
+    if settings.report is not None and _place(settings.report) in {*recordings, *written}:
+        raise UsageError(f"--report {settings.report}: that is a recording; name a file that ends in .html")
+
+
+def _check_output(settings: Settings) -> None:
+    if settings.report is not None and settings.report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--report {settings.report}: found no name of a page, expected one that ends in .html")
+    named = _named_kind(settings)
+    if named is not None and settings.kind is not None and named != settings.kind.upper():
+        raise UsageError(f"-o {settings.output} and --format {settings.kind} contradict each other; leave one out")
+
+
+def _place(path: Path) -> Path:
+    """A path by which two names of one file are equal."""
+    return path.resolve()
+
+
+def _possible_files(recording: Path, settings: Settings) -> Iterator[Path]:
+    """What may be written for a recording; of which kind, only its content tells where nobody said."""
+    from benchbird.cleaning import file_names
+
+    named = _named_kind(settings)
+    known = named or (settings.kind.upper() if settings.kind else None)
+    for kind in KINDS.values() if known is None else (known,):
+        yield from file_names(
+            _target(recording, settings), kind, keep_suffix=named is not None, with_residual=settings.with_residual
+        )
+
+
+def _named_kind(settings: Settings) -> str | None:
+    """The kind that the name of -o states, if that names a file."""
+    output = settings.output
+    if output is None or len(settings.recordings) > 1 or output.is_dir():
+        return None
+    return KINDS.get(output.suffix.lower())
 
 
 def _target(recording: Path, settings: Settings) -> Path:
@@ -114,9 +153,8 @@ def _target(recording: Path, settings: Settings) -> Path:
 
     name = recording.stem + CLEAN
     if settings.output is None:
-        return recording.with_name(name)
-    is_file = len(settings.recordings) == 1 and settings.output.suffix.lower() in KINDS
-    return settings.output if is_file and not settings.output.is_dir() else settings.output / name
+        return recording.parent / name
+    return settings.output if _named_kind(settings) is not None else settings.output / name
 
 
 def _clean(cleaner: Cleaner, recording: Path, settings: Settings) -> Cleaned:
@@ -125,7 +163,7 @@ def _clean(cleaner: Cleaner, recording: Path, settings: Settings) -> Cleaned:
     from benchbird.durable import make_folder
 
     target = _target(recording, settings)
-    named = KINDS.get(target.suffix.lower()) if target == settings.output else None
+    named = _named_kind(settings)
     kind = settings.kind.upper() if settings.kind else named
     make_folder(target.parent)
     with tqdm(total=None, desc=recording.name, unit="s", disable=None, leave=False) as bar:
@@ -156,8 +194,9 @@ def _lines(cleaned: Cleaned) -> Iterator[str]:
     for note in cleaned.notes:
         click.echo(f"benchbird: {name}: {note}", err=True)
     files = ", ".join(plain_text(str(path)) for path in cleaned.files)
-    speed = f"{cleaned.recording_s / cleaned.duration_s:.0f} × real time" if cleaned.duration_s else ""
+    speed = cleaned.recording_s / cleaned.duration_s if cleaned.duration_s else 0.0
+    told = f" ({speed:.0f} × real time)" if speed >= 1 else ""
     yield (
         f"{name}: {files}: {cleaned.kept_share:.0%} of the sound's energy kept, "
-        f"{cleaned.recording_s:.1f} s in {cleaned.duration_s:.1f} s ({speed})"
+        f"{cleaned.recording_s:.1f} s in {cleaned.duration_s:.1f} s{told}"
     )

@@ -26,6 +26,7 @@ class Settings:
     trial: Path
     output: Path | None
     form: Literal["raven", "audacity", "csv", "png"]
+    overwrite: bool
     least_s: float
     window_s: float | None
     plugins: tuple[Path, ...]
@@ -40,6 +41,7 @@ class Settings:
               help="Folder for what is written.  [default: beside each recording]")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(FORMATS), default="raven", show_default=True,
               help="Raven selection table, Audacity labels, CSV, or the mask as a picture.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace files that are there, corrected by a person perhaps.")
 @click.option("--least", "least_s", type=click.FloatRange(min=0, max=60), default=0.01, show_default=True,
               metavar="SECONDS", help="Leave out calls that are shorter.")  # fmt: skip
 @click.option("--window", "window_s", type=click.FloatRange(min=0.05, max=600), metavar="SECONDS",
@@ -61,10 +63,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 def run(settings: Settings) -> int:
     """Carry out one command; the exit code."""
-    stems = [recording.stem for recording in settings.recordings]
-    if settings.output is not None and len(set(stems)) < len(stems):
-        double = next(stem for stem in stems if stems.count(stem) > 1)
-        raise UsageError(f"two recordings are named {double}, and would be written to one file; give them one by one")
+    _check_names(settings)
     from benchbird.ears import open_ear
     from benchbird.errors import BenchbirdError
 
@@ -78,6 +77,29 @@ def run(settings: Settings) -> int:
             failed += 1
             click.echo(f"benchbird: {error}", err=True)
     return 1 if failed else 0
+
+
+def _check_names(settings: Settings) -> None:
+    taken: dict[Path, Path] = {}
+    for path in settings.recordings:
+        place = (settings.output or path.parent).resolve() / path.stem
+        if place in taken:
+            raise UsageError(
+                f"{taken[place]} and {path} would be written to files of one name, {path.stem}; give them one by one, "
+                "with different -o"
+            )
+        taken[place] = path
+
+
+def _spare(target: Path, settings: Settings) -> Path:
+    """The target, if nothing is there that somebody may still want.
+
+    Raises:
+        DataError: something is.
+    """
+    if target.exists() and not settings.overwrite:
+        raise DataError(f"{target}: is there already; choose another -o, or replace it by --overwrite")
+    return target
 
 
 def _predict(ear: Ear, path: Path, settings: Settings) -> Iterator[str]:
@@ -100,6 +122,7 @@ def _write_boxes(ear: Ear, recording: Recording, folder: Path, settings: Setting
     from benchbird.durable import write_durably
 
     assert settings.form != "png"
+    target = _spare(folder / f"{recording.path.stem}{SUFFIXES[settings.form]}", settings)
     calls = find_calls(
         ear.listen(recording),
         recording.format.rate_hz,
@@ -108,7 +131,6 @@ def _write_boxes(ear: Ear, recording: Recording, folder: Path, settings: Setting
         label=ear.label,
     )
     boxes = sorted(calls, key=lambda box: (box.start_s, box.channel or 0, box.low_hz or 0.0))
-    target = folder / f"{recording.path.stem}{SUFFIXES[settings.form]}"
     write_durably(target, annotations_text(boxes, settings.form).encode())
     yield f"{target}: {len(boxes)} {'call' if len(boxes) == 1 else 'calls'}"
 
@@ -131,10 +153,12 @@ def _write_pictures(ear: Ear, recording: Recording, folder: Path, settings: Sett
             f"{recording.path}: its picture would have {frames} columns, expected at most {MOST_PIXELS // FFT_SIZE} "
             f"({longest_s:.0f} s); use --format raven, or cut the recording"
         )
+    channels = recording.format.channels
+    names = [f"{recording.path.stem}{channel_suffix(channel, channels)}.png" for channel in range(channels)]
+    targets = [_spare(folder / name, settings) for name in names]
     stretches = [stretch.logits for stretch in ear.listen(recording) if not stretch.is_rest]
     masks = np.concatenate(stretches, axis=2) > ear.protocol.logit_threshold  # (channels, 513, frames)
-    for channel, mask in enumerate(masks):
-        target = folder / f"{recording.path.stem}{channel_suffix(channel, len(masks))}.png"
+    for target, mask in zip(targets, masks, strict=True):
         stream = io.BytesIO()
         Image.fromarray(np.asarray(two_sided(mask)).astype(np.uint8) * np.uint8(255)).save(stream, "PNG")
         write_durably(target, stream.getvalue())

@@ -55,8 +55,8 @@ def command(
     """Score the sound of a study's stored masks: SI-SDR, its improvement, SDR.
 
     TARGET is chosen as for `benchbird leaderboard`. Each test recording is cleaned by each trial's mask and compared
-    with its reference. Beside the segmenters stand the recording unchanged, a spectral gate, and masks that nobody can
-    beat.
+    with its reference. Beside the segmenters stand the recording unchanged, a spectral gate, and masks that the voice
+    itself tells.
     """
     from tqdm import tqdm
 
@@ -69,8 +69,13 @@ def command(
     choice = select_study(target, results=results, digest=digest)
     for notice in choice.notices:
         click.echo(notice, err=True)
+    if choice.study.found[0].folds:
+        raise ResultsError(f"{target}: the folds of a cross-validation are scored one by one; give the folder of one")
     record = choice.study.found[0].record
-    sources = Sources(benchmark=benchmark, profile=profile, overrides=overrides, plugin_files=plugins,
+    pictures = tuple(
+        f"protocol.{key}={record.protocol[key]}" for key in ("rendering", "spectrum") if key in record.protocol
+    )
+    sources = Sources(benchmark=benchmark, profile=profile, overrides=(*pictures, *overrides), plugin_files=plugins,
                       cache=cache_folder(cache), device="cpu", tolerance=0.0)  # fmt: skip
     material = find_material(sources, profile or record.profile, record.data.fold.number if record.data.fold else 0)
     if material.data.digest != record.data.digest:
@@ -92,8 +97,8 @@ _NOTES = (
     "Means over samples, each value kept within −30 and 60 dB; in parentheses 95 % intervals over recordings, and over",
     "seeds where there are several. input unchanged: the recording as it is. spectral gate: the cells above 3 times",
     "the median of their row, a floor. reference mask: what a segmenter without a fault would give at this size.",
-    "oracle masks: the best that a mask of cells can do, whole or in parts, by the voice itself.",
 )
+_ORACLE_NOTE = "oracle masks: cells kept whole, or by the voice's share of their power, as the voice itself tells."
 
 
 _PUBLISHED_NOTE = (
@@ -121,6 +126,8 @@ def _lines(tables: Sequence[SoundTable], column: str | None, published_sdr: bool
         yield table(headings, body, [False] + [True] * (len(headings) - 1))
         yield ""
     yield from _NOTES
+    if any(one.kind == "voice" for one in tables):
+        yield _ORACLE_NOTE
     if any(value.covers == "seeds" for one in tables for row in one.rows for value in row.estimates.values()):
         yield "ˢ: over seeds alone, since there is one recording."
     if published_sdr:

@@ -55,6 +55,7 @@ def rendered_splits(
                 render=partial(_render, one, recordings.get(id(one)), rendering, spectrum),
                 attributes=one.attributes,
                 sound=_sound(one),
+                is_voice_alone=_is_voice_alone(one),
             )
             for one in samples
         )
@@ -86,22 +87,28 @@ def _recordings(splits: Mapping[str, tuple[AnySample, ...]]) -> dict[int, Path |
 
 
 def _sound(sample: AnySample) -> Callable[[], tuple[np.ndarray, np.ndarray, int]] | None:
-    """The sound of a generated sample, or of a file whose reference is the voice itself."""
-    from benchbird.data.sounds import MIXED
+    """The sound of a generated sample, or of a file with a reference."""
+    from benchbird.data.sounds import has_reference
 
     if isinstance(sample, GeneratedSample):
         return sample.sound
-    return partial(_voice, sample) if sample.attributes.get("kind") == MIXED else None
+    return partial(_files_sound, sample) if has_reference(sample) else None
 
 
-def _voice(sample: Sample) -> tuple[np.ndarray, np.ndarray, int]:
+def _is_voice_alone(sample: AnySample) -> bool:
+    from benchbird.data.sounds import kind_of
+
+    return kind_of(sample) == "voice"
+
+
+def _files_sound(sample: Sample) -> tuple[np.ndarray, np.ndarray, int]:
     from benchbird.data.sounds import sound_of
     from benchbird.errors import DataError
 
     pair = sound_of(sample)
     if pair is None:
-        raise DataError(f"{sample.sample_id}: has no recording and reference")
-    return pair.noisy, pair.reference, pair.rate_hz
+        raise DataError(f"{sample.sample_id}: its recording or reference is no longer there")
+    return pair.noisy, pair.known_reference, pair.rate_hz
 
 
 def _content(sample: AnySample, recording: Path | None, hashes: Mapping[Path, str]) -> str:

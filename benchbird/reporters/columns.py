@@ -181,6 +181,11 @@ def facts(leaderboard: Leaderboard) -> list[str]:
             f": resolution ceiling {leaderboard.ceiling_iou_native:.3f} "
             "(IoU native that the exact mask would reach at this size)"
         )
+    rendering, spectrum = (leaderboard.protocol.get(key) for key in ("rendering", "spectrum"))
+    pictures = [f"rendering {plain_text(str(rendering), 20)}"] if rendering else []
+    pictures += [f"{plain_text(str(spectrum), 20)} spectrum"] if spectrum else []
+    if pictures:
+        resolution += f"; {', '.join(pictures)}"
     folds = (
         f" Pooled over the {leaderboard.folds} folds of a cross-validation, whose training sets overlap: intervals are "
         "somewhat too short."

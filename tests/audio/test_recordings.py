@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from benchbird.audio.recordings import (
     AudioFormat,
     Recording,
     Unreadable,
+    as_stored,
     output_format,
     read_recording,
     write_recordings,
@@ -230,3 +233,79 @@ def test_the_outcome_is_stored_like_the_recording_where_that_loses_nothing(
     form = output_format(source, kind)
     assert (form.kind, form.encoding) == expected
     assert (form.rate_hz, form.channels) == (source.rate_hz, source.channels)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+@pytest.mark.parametrize("encoding", ["PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32"])
+def test_whole_numbers_are_the_nearest_ones(tmp_path: Path, kind: str, encoding: str) -> None:
+    if encoding not in soundfile.available_subtypes(kind):
+        pytest.skip(f"{kind} holds no {encoding}")
+    bits = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}[encoding]
+    audio = np.concatenate([np.random.default_rng(0).uniform(-1.0, 1.0, 4000), [1.0, -1.0, 1.4, -1.4, 0.0]])[:, None]
+    form = wav(encoding=encoding, kind=kind)
+    write_recordings([tmp_path / "out"], [[audio]], form)
+    found, _ = read_recording(tmp_path / "out")
+    np.testing.assert_array_equal(found, as_stored(audio, form))
+    within = np.abs(audio) < 1.0 - 2.0 ** (1 - bits)
+    assert np.abs(found - audio)[within].max() <= 0.5 / 2 ** (bits - 1) * (1 + 1e-9)
+    assert found.max() == 1.0 - 2.0 ** (1 - bits) and found.min() == -1.0
+
+
+_LIMITED = """
+import resource, signal, sys
+import numpy as np
+from pathlib import Path
+from benchbird.audio.recordings import AudioFormat, output_format, write_recordings
+from benchbird.errors import DataError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+source = AudioFormat(kind="WAV", encoding="PCM_16", rate_hz=16000, channels=1)
+audio = np.random.default_rng(0).normal(0, 0.1, (30000, 1))
+folder, kind = Path(sys.argv[1]), sys.argv[2]
+form = output_format(source, kind)
+write_recordings([folder / "whole"], [[audio]], form)
+size = (folder / "whole").stat().st_size
+for limit in range(1, size, max(1, size // 12)):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    (folder / "out").unlink(missing_ok=True)
+    try:
+        write_recordings([folder / "out"], [[audio]], form)
+    except DataError as error:
+        assert "file too large" in str(error), error
+    else:
+        sys.exit(f"{limit} of {size} bytes passed for a whole file")
+    assert sorted(path.name for path in folder.iterdir()) == ["whole"], list(folder.iterdir())
+"""
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+def test_a_disk_that_takes_only_a_part_leaves_no_file(tmp_path: Path, kind: str) -> None:
+    """The encoder's last write happens when it is closed, and libsndfile tells nobody that it failed."""
+    done = subprocess.run([sys.executable, "-c", _LIMITED, str(tmp_path), kind], capture_output=True, text=True,
+                          timeout=120)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_ogg_that_was_cut_is_told(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.ogg", noise(48_000), 16_000, format="OGG")
+    content = (tmp_path / "x.ogg").read_bytes()
+    for size, is_told in ((len(content), False), (len(content) // 2, True)):
+        (tmp_path / "x.ogg").write_bytes(content[:size])
+        with Recording(tmp_path / "x.ogg") as recording:
+            list(recording.blocks())
+            assert any("without the mark of an end" in note for note in recording.notes()) == is_told
+
+
+def test_louder_than_full_scale_is_told_where_an_encoding_can_hold_it(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", np.full(1000, 1.5), 16_000, subtype="FLOAT")
+    with Recording(tmp_path / "x.wav") as recording:
+        list(recording.blocks())
+        [note] = recording.notes()
+    assert note.startswith("its loudest sample is 1.50 of full scale")
+
+
+def test_a_folder_in_the_place_of_one_file_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    (tmp_path / "first").write_bytes(b"old")
+    with pytest.raises(DataError, match="is a folder; what was there before is unchanged"):
+        write_recordings([tmp_path / "first", tmp_path / "second"], [[noise(100), noise(100)]], wav())
+    assert (tmp_path / "first").read_bytes() == b"old"

@@ -159,6 +159,57 @@ def test_a_recording_is_never_replaced(trial: Path, recording: Path, capsys: pyt
     assert recording.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["x_residual.wav", "-o", "x.wav", "--residual"], "would replace the recording"),
+        (["y.wav", "y_clean.wav"], "would replace the recording y_clean.wav"),
+        (["y.wav", "--report", "y.wav"], "expected one that ends in .html"),
+        (["y.wav", "--report", "link.html"], "that is a recording"),
+        (["y.wav", "-o", "z.wav", "--format", "flac"], "contradict each other"),
+    ],
+)
+def test_no_recording_of_a_command_is_written_over(
+    trial: Path,
+    recording: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    folder = recording.parent
+    monkeypatch.chdir(folder)
+    for name in ("x_residual.wav", "y.wav", "y_clean.wav"):
+        (folder / name).write_bytes(recording.read_bytes())
+    (folder / "link.html").symlink_to("y.wav")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    code, _, err = isolate(capsys, *arguments, "--trial", trial)
+    assert code == 2 and said in err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("mask", ["binary", "soft"])
+@pytest.mark.parametrize("encoding", ["PCM_16", "PCM_U8", "PCM_24"])
+def test_clean_and_residual_add_up_to_the_recording_even_where_it_is_clipped(
+    trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mask: str, encoding: str
+) -> None:
+    audio = noise(3 * RATE_HZ)
+    audio[RATE_HZ : 2 * RATE_HZ] *= 40.0
+    soundfile.write(tmp_path / "x.wav", audio, RATE_HZ, subtype=encoding)
+    code, _, _ = isolate(capsys, tmp_path / "x.wav", "--trial", trial, "--residual", "--mask", mask, "--window", "1")
+    assert code == 0
+    audio, clean, residual = (read_recording(tmp_path / f"x{end}.wav")[0] for end in ("", "_clean", "_residual"))
+    assert clean.any() and residual.any()
+    error = np.abs(audio - clean - residual)
+    # Of a clipped recording a part may be louder than the whole, and louder than a file can hold.
+    assert np.quantile(error, 0.9) == 0.0 and error.max() < 0.5
+
+
+def test_a_folder_is_no_recording(trial: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = isolate(capsys, ".", "--trial", trial, "--window", "1")
+    assert code == 1 and "a folder, expected a recording" in err
+
+
 def test_two_recordings_of_one_name_are_refused_before_anything_is_written(
     trial: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,4 +97,17 @@ def test_two_recordings_of_one_name_are_refused_before_anything_is_written(
     trial: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _, err = predict(capsys, recording, recording, "--trial", trial, "--window", "1", "-o", tmp_path / "x")
-    assert code == 2 and "would be written to one file" in err and not (tmp_path / "x").exists()
+    assert code == 2 and "would be written to files of one name" in err and not (tmp_path / "x").exists()
+
+
+def test_what_a_person_may_have_corrected_is_replaced_only_when_asked(
+    trial: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for form, name in (("raven", "dawn 05.30.selections.txt"), ("png", "dawn 05.30_right.png")):
+        (tmp_path / name).write_text("mine")
+        arguments: list[str | Path] = [recording, "--trial", trial, "--window", "1", "--format", form]
+        code, out, err = predict(capsys, *arguments)
+        assert (code, out) == (1, "") and f"{name}: is there already" in err and "--overwrite" in err
+        assert (tmp_path / name).read_bytes() == b"mine"
+        assert predict(capsys, *arguments, "--overwrite")[0] == 0
+        assert (tmp_path / name).read_bytes() != b"mine"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import soundfile
 
 from benchbird.audio.renderings import render
-from benchbird.contract import GeneratedSample
+from benchbird.contract import GeneratedSample, Sample
 from benchbird.data import birdsound, embedded
 from benchbird.data.cache import prepare_splits
 from benchbird.data.contents import identify_splits
@@ -135,3 +136,22 @@ def test_samples_without_a_recording_are_named_all_at_once(root: Path, tmp_path:
     said = str(refused.value)
     assert said.count("has no recording of its name in Raw_audios") == len(found(root)["test"])
     assert "set protocol.rendering: published" in said
+
+
+def test_a_reference_stays_what_it_is_whatever_the_pictures_are(root: Path, tmp_path: Path) -> None:
+    plain = {one.sample_id: one for one in found(root)["test"]}
+    for kind in ("voice", "mask"):
+        splits = {
+            name: tuple(
+                replace(one, attributes={"kind": "mixed" if kind == "voice" else "human_mask"})
+                for one in samples
+                if isinstance(one, Sample)
+            )
+            for name, samples in found(root).items()
+        }
+        for made in rendered_splits(splits, "published", "half", tmp_path)["test"]:
+            pair = sound_of(made)
+            before = sound_of(next(one for one in splits["test"] if one.sample_id == made.sample_id))
+            assert made.sample_id in plain and pair is not None and before is not None and pair.kind == kind
+            np.testing.assert_array_equal(pair.reference, before.reference)
+            assert pair.known.indices(len(pair.noisy)) == before.known.indices(len(before.noisy))

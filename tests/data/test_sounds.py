@@ -48,6 +48,22 @@ def test_any_other_reference_is_that_of_a_mask_and_its_delay_is_undone(tmp_path:
     np.testing.assert_allclose(pair.reference, 0.5 * pair.noisy, atol=2**-14)
 
 
+@pytest.mark.parametrize("delay", [-700, -1, 0, 528])
+def test_what_a_delay_cuts_off_the_reference_is_not_scored(tmp_path: Path, voice: np.ndarray, delay: int) -> None:
+    put(tmp_path, "Raw_audios", voice)
+    moved = np.concatenate([np.zeros(delay), voice])[: len(voice)] if delay >= 0 else voice[-delay:]
+    put(tmp_path, "Denoised_audios", moved)
+    pair = sound_of(sample(tmp_path, kind="human_mask"))
+    assert pair is not None
+    begin, end, _ = pair.known.indices(len(pair.noisy))
+    assert end - begin == len(voice) - abs(delay)
+    # Whatever is said where nobody knows better, the score is that of the rest.
+    output = pair.noisy.copy()
+    output[:begin] = output[end:] = 0.9
+    assert pair.score(output).si_sdr_db == pytest.approx(60.0, abs=20.0)
+    assert np.isnan(pair.known_reference).sum() == abs(delay)
+
+
 def test_without_a_recording_or_a_reference_there_is_no_sound(tmp_path: Path, voice: np.ndarray) -> None:
     tmp_path.joinpath("Images").mkdir()
     assert sound_of(sample(tmp_path)) is None

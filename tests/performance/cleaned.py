@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from benchbird.audio.pictures import spectrogram_picture
-from benchbird.audio.separation import score_sound, under_mask
+from benchbird.audio.separation import under_mask
 from benchbird.audio.stft import frame_count
 from benchbird.cache_folder import cache_folder
 from benchbird.contract import AnySample
@@ -83,7 +83,7 @@ def main() -> None:
         top = GAP + row * (HEIGHT + GAP + LABEL)
         for column, (title, sound) in enumerate(outputs(trials, place, pair)):
             left = GAP + column * (WIDTH + GAP)
-            gained = score_sound(sound, pair.noisy, pair.reference).si_sdr_improvement_db
+            gained = pair.score(sound).si_sdr_improvement_db
             note = f"SNR {float(attributes['snr_db']):.1f} dB" if column == 0 else f"{gained:+.1f} dB SI-SDR"
             drawing.text((left, top), f"{title}{'' if title == 'voice' else ', ' + note}", fill=0, font=font)
             picture = spectrogram_picture(sound, pair.rate_hz, HEIGHT, WIDTH).resize((WIDTH, HEIGHT))

@@ -24,8 +24,10 @@ from benchbird.data.synthetic.scenes import SyntheticSample, synthesize
 _KINDS = ("Images", "Masks", "Raw_audios", "Denoised_audios")
 MANIFEST_COLUMNS = (
     "name", "split", "recording", "channel", "voice", "noise", "distractor", "snr_db", "mask_fraction",
-    "sample_rate", "seconds", "clipped", "codec_hz",
+    "sample_rate", "seconds", "clipped", "codec_hz", "kind",
 )  # fmt: skip
+MIXED = "mixed"
+"""Of the column `kind`: what lies in `Denoised_audios` is the voice itself (`data/sounds.py`)."""
 
 Task = tuple[str, int]
 """A sample to make: split and index."""
@@ -112,6 +114,7 @@ def _manifest_row(sample: SyntheticSample, split: str) -> dict[str, str]:
         "split": SPLIT_FOLDERS[split],
         "recording": sample.recording_id,
         "mask_fraction": f"{sample.mask.mean():.4f}",
+        "kind": MIXED,
         **sample.attributes,
     }
 
