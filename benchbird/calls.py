@@ -17,7 +17,7 @@ from benchbird.audio.stft import HOP_SAMPLES, ONE_SIDED_ROWS
 from benchbird.listening import Stretch
 
 LONGEST_S = 60.0
-"""A piece that goes on for longer is cut there."""
+"""A piece that goes on for longer is cut there; those beside it aren't."""
 
 
 def find_calls(
@@ -63,12 +63,11 @@ class _Pieces:
         self._mask = np.concatenate([self._mask, mask], axis=1)
         frames = self._mask.shape[1]
         labels, _ = ndimage.label(self._mask, structure=np.ones((3, 3)))
+        begins = [columns.start for _, columns in ndimage.find_objects(labels)]  # of label 1, 2, …
         open_labels = [number for number in np.unique(labels[:, -1]) if number]
-        goes_on = np.isin(labels, open_labels)
-        begun = np.flatnonzero(goes_on.any(axis=0))
-        start = int(begun[0]) if len(begun) else frames
-        if frames - start > self._longest:
-            start, goes_on = frames, np.zeros_like(goes_on)
+        kept = [number for number in open_labels if frames - begins[number - 1] <= self._longest]
+        goes_on = np.isin(labels, kept)
+        start = min((begins[number - 1] for number in kept), default=frames)
         ended = boxes_of(self._mask & ~goes_on, self._rate_hz, first_frame=self._first_frame)
         self._mask = (self._mask & goes_on)[:, start:]
         self._first_frame += start

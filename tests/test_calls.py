@@ -80,6 +80,19 @@ def test_short_pieces_are_left_out_and_endless_ones_cut(monkeypatch: pytest.Monk
     assert [piece.end_s for piece in pieces[:-1]] == [piece.start_s for piece in pieces[1:]]
 
 
+def test_pieces_beside_an_endless_one_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "LONGEST_S", 100 * 64 / RATE_HZ)
+    mask = np.zeros((1, 513, 400), dtype=bool)
+    mask[0, 50:60, 20:390] = True
+    for start in range(5, 395, 15):
+        mask[0, 300:310, start : start + 12] = True
+    found = list(find_calls(stretches_of(mask, list(range(10, 400, 10))), RATE_HZ, 0.0))
+    beside = [box for box in found if box.low_hz is not None and box.low_hz > 200 * RATE_HZ / 1024]
+    assert len(beside) == 26 and len(found) == 26 + 4
+    assert {round((box.end_s - box.start_s) * RATE_HZ / 64) for box in beside} == {12}
+    np.testing.assert_array_equal(mask_of(found, RATE_HZ, 400), mask[0])
+
+
 def test_a_recording_without_bird_has_no_call() -> None:
     assert list(find_calls(stretches_of(np.zeros((2, 513, 50), dtype=bool), [10]), RATE_HZ, 0.0)) == []
     assert list(find_calls(iter(()), RATE_HZ, 0.0)) == []

@@ -3,8 +3,9 @@ r"""Boxes as files: Raven's selection tables, Audacity's labels, and plain CSV; 
 Owns the formats. Files come from other people's programs and hands: every line that can't be meant is named.
 
 Raven: tab-separated with a header; a selection that is there in two views counts once. Audacity: begin, end and label
-by tabs, a second line `\`, low, high where frequencies were selected. CSV: a header with `start_s` and `end_s`, and
-where wanted `low_hz`, `high_hz`, `label`, `channel`, `file`.
+by tabs, a second line `\`, low, high where frequencies were selected; it knows no channels, so that they stand at a
+label's end, as in `bird [channel 2]`. CSV: a header with `start_s` and `end_s`, and where wanted `low_hz`, `high_hz`,
+`label`, `channel`, `file`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +31,14 @@ MOST_CHANNELS = 64
 
 SUFFIXES: dict[AnnotationFormat, str] = {"raven": ".selections.txt", "audacity": ".labels.txt", "csv": ".csv"}
 
+READABLE = "Raven selection tables, Audacity labels or CSV; masks as pictures aren't read"
+"""What a file of annotations may be, in words for people."""
+
 _BEGIN, _END, _LOW, _HIGH = "begin time (s)", "end time (s)", "low freq (hz)", "high freq (hz)"
-_OFFSET, _FILE = "file offset (s)", "begin file"
+_OFFSET, _FILE, _VIEW = "file offset (s)", "begin file", "view"
 _RAVEN_LABELS = ("species", "annotation", "label", "call", "sound type")
 _CSV_COLUMNS = ("start_s", "end_s", "low_hz", "high_hz", "label", "channel", "file")
+_LABEL_WITH_CHANNEL = re.compile(r"(?:(?P<label>.*) )?\[channel (?P<channel>[1-9][0-9]?)\]")
 
 
 class Unusable(DataError):
@@ -93,7 +99,7 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise Unusable(path, (error.strerror or str(error)).lower()) from error
     if b"\0" in content[:4096]:
-        raise Unusable(path, "no text; expected annotations as Raven, Audacity or CSV write them")
+        raise Unusable(path, f"no text; expected {READABLE}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -167,15 +173,31 @@ def _rows(path: Path, text: str, delimiter: str) -> Iterable[tuple[int, Mapping[
 
 
 def _from_raven(path: Path, text: str) -> Iterable[Annotation]:
-    seen: set[tuple[str, str]] = set()
-    for line, row in _rows(path, text, "\t"):
-        selection, channel, file = row.get("selection", ""), row.get("channel", ""), row.get(_FILE, "")
-        if selection and (selection, channel) in seen:
-            continue  # the same selection in another view
-        seen.add((selection, channel))
+    for line, row in _selections(_rows(path, text, "\t")):
+        file = row.get(_FILE, "")
         label = next((row[name] for name in _RAVEN_LABELS if row.get(name)), "")
-        box = _box(path, line, row, (_BEGIN, _END, _LOW, _HIGH), label, channel)
+        box = _box(path, line, row, (_BEGIN, _END, _LOW, _HIGH), label, row.get("channel", ""))
         yield Annotation(box=_within_file(path, line, box, row) if file else box, file=file, line=line)
+
+
+def _selections(rows: Iterable[tuple[int, Mapping[str, str]]]) -> Iterable[tuple[int, Mapping[str, str]]]:
+    """One row a selection: that of the spectrogram where it is there in several views.
+
+    Numbers begin again in a table that was merged of several, so that file and times are part of what tells one.
+    """
+    chosen: dict[tuple[str, ...], tuple[int, Mapping[str, str]]] = {}
+    for line, row in rows:
+        key = tuple(row.get(name, "") for name in (_FILE, "selection", "channel", _BEGIN, _END))
+        if not row.get("selection"):
+            key = (*key, str(line))
+        # A waveform has no frequencies: Raven lets such a row reach over all of them.
+        if key not in chosen or (_is_spectrogram(row) and not _is_spectrogram(chosen[key][1])):
+            chosen[key] = (line, row)
+    return chosen.values()
+
+
+def _is_spectrogram(row: Mapping[str, str]) -> bool:
+    return row.get(_VIEW, "").casefold().startswith("spectrogram")
 
 
 def _within_file(path: Path, line: int, box: Box, row: Mapping[str, str]) -> Box:
@@ -207,8 +229,16 @@ def _from_audacity(path: Path, text: str) -> Iterable[Annotation]:
         row = dict(zip(names, (cells[0].strip(), cells[1].strip(), low, high), strict=True))
         if row["begin"] == row["end"]:
             continue  # a label at a point in time, without extent
-        box = _box(path, number, row, names, cells[2])
+        box = _box(path, number, row, names, *_label_and_channel(cells[2].strip()))
         yield Annotation(box=box, line=number)
+
+
+def _label_and_channel(text: str) -> tuple[str, str]:
+    """What a label says apart from its channel, and that channel; a number that is none's is part of the label."""
+    match = _LABEL_WITH_CHANNEL.fullmatch(text)
+    if match is None or int(match["channel"]) > MOST_CHANNELS:
+        return text, ""
+    return match["label"] or "", match["channel"]
 
 
 def _audacity_band(following: str) -> tuple[str, str]:
@@ -221,9 +251,18 @@ def _audacity_band(following: str) -> tuple[str, str]:
     return ("", "") if any(is_open) else (low, high)
 
 
-def annotations_text(boxes: Iterable[Box], form: AnnotationFormat) -> str:
-    """The text of a file that a person opens in the program of that name."""
-    return {"raven": _to_raven, "audacity": _to_audacity, "csv": _to_csv}[form](tuple(boxes))
+def annotations_text(boxes: Iterable[Box], form: AnnotationFormat, channels: int | None = None) -> str:
+    """The text of a file that a person opens in the program of that name.
+
+    Args:
+        boxes: in the order in which they are written.
+        form: of the file.
+        channels: of the recording, None where it isn't known. Of a recording with one channel, Audacity's labels don't
+            tell it.
+    """
+    if form == "audacity":
+        return _to_audacity(tuple(boxes), channels)
+    return {"raven": _to_raven, "csv": _to_csv}[form](tuple(boxes))
 
 
 def _to_raven(boxes: Sequence[Box]) -> str:
@@ -236,10 +275,12 @@ def _to_raven(boxes: Sequence[Box]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _to_audacity(boxes: Sequence[Box]) -> str:
+def _to_audacity(boxes: Sequence[Box], channels: int | None) -> str:
     lines = []
     for box in boxes:
-        lines.append(f"{box.start_s:.9f}\t{box.end_s:.9f}\t{plain_text(box.label)}")
+        channel = f"[channel {box.channel}]" if box.channel is not None and channels != 1 else ""
+        label = f"{plain_text(box.label)} {channel}".strip()
+        lines.append(f"{box.start_s:.9f}\t{box.end_s:.9f}\t{label}")
         if box.low_hz is not None:
             lines.append(f"\\\t{_hertz(box.low_hz)}\t{_hertz(box.high_hz)}")
     return "".join(f"{line}\n" for line in lines)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchbird.errors import UsageError
+from benchbird.option_types import FiniteRange
 
 if TYPE_CHECKING:
     from benchbird.data.annotated import Imported
-    from benchbird.data.audit import Audit, SplitSummary
-    from benchbird.data.fetching import PublicRecord
+    from benchbird.data.fetching import PublicData, PublicRecord
     from benchbird.data.synthetic.options import SyntheticOptions
 
 SPLITS = ("train", "val", "test")
@@ -53,16 +53,18 @@ def check(
     Example: benchbird data check ~/BirdSoundsDenoising --recording-pattern '(?P<recording>XC[0-9]+)'
     """
     from benchbird.data.audit import audit
+    from benchbird.data.audit_report import audit_document, audit_lines
 
     found = audit(root, recording_pattern, allow_links=allow_links, workers=workers)
-    click.echo(json.dumps(_document(found), indent=2) if as_json else "\n".join(_report(found)))
+    click.echo(json.dumps(audit_document(found), indent=2) if as_json else "\n".join(audit_lines(found)))
     if not found.is_good:
         ctx.exit(1)
 
 
 @command.command("list")
 @click.option("--mirror", "archive", metavar="URL", help="Ask these records instead of Zenodo's.")
-def list_(archive: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def list_(archive: str | None, as_json: bool) -> None:
     """Name the public data sets that can be fetched, with licence and size.
 
     Example: benchbird data list
@@ -71,14 +73,32 @@ def list_(archive: str | None) -> None:
     from benchbird.errors import DataError
     from benchbird.plain_text import plain_text
 
+    entries: list[dict[str, Any]] = []
     for data in PUBLIC.values():
-        click.echo(f"{data.name}: {data.summary}\n  {data.source}, doi:{data.doi}")
+        if not as_json:
+            click.echo(f"{data.name}: {data.summary}\n  {data.source}, doi:{data.doi}")
         try:
             record = ask_record(data, archive or ZENODO)
         except DataError as error:
-            click.echo(f"  licence and size unknown: {plain_text(str(error))}")
+            entries.append(_entry(data, None, plain_text(str(error))))
+            said = f"licence and size unknown: {plain_text(str(error))}"
         else:
-            click.echo(f"  licence {plain_text(record.licence) or 'not told'}, {_files_text(record)}")
+            entries.append(_entry(data, record))
+            said = f"licence {plain_text(record.licence) or 'not told'}, {_files_text(record)}"
+        if not as_json:
+            click.echo(f"  {said}")
+    if as_json:
+        click.echo(json.dumps({"data_sets": entries}, indent=2))
+
+
+def _entry(data: PublicData, record: PublicRecord | None, reason: str | None = None) -> dict[str, Any]:
+    """What is known of a public data set; `unknown_because` is null where its record was there."""
+    known = None if record is None else {
+        "licence": record.licence,
+        "size_bytes": record.size_bytes,
+        "files": [{"name": file.name, "size_bytes": file.size_bytes} for file in record.files],
+    }  # fmt: skip
+    return {**dataclasses.asdict(data), "record": known, "unknown_because": reason}
 
 
 @command.command("fetch")
@@ -161,7 +181,7 @@ def _byte_progress() -> Iterator[Callable[[str, int, int], None]]:
 @click.option("-o", "--output", "root", required=True, type=click.Path(path_type=Path), metavar="ROOT",
               help="Folder to create.")  # fmt: skip
 @click.option("--snr", default="-5,20", show_default=True, metavar="LOW,HIGH", help="Range of the SNR in dB.")
-@click.option("--clip", "clip_s", type=click.FloatRange(min=0.1, max=600), default=5.0, show_default=True,
+@click.option("--clip", "clip_s", type=FiniteRange(min=0.1, max=600), default=5.0, show_default=True,
               metavar="SECONDS", help="Length of a picture.")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1, 1000), default=1, show_default=True,
               help="Mixtures of each clip, with other noise and SNR.")  # fmt: skip
@@ -176,9 +196,7 @@ def mix(voices: Path, noise: Path, root: Path, snr: str, clip_s: float, repeats:
 
     Example: benchbird data mix --voices ~/xeno-canto --noise ~/rain --snr -5,20 -o birds
     """
-    parts = _sizes(shares, "--shares")
-    if not all(parts.values()):
-        raise UsageError(f"--shares {shares}: expected train=N,val=N,test=N, each 1 or more")
+    parts = _shares(shares)
     from benchbird.data.mixing import MixingOptions, mix_recordings
 
     options = MixingOptions(snr_db=_snr_range(snr), clip_s=clip_s, repeats=repeats, shares=parts, seed=seed)
@@ -216,6 +234,8 @@ def _tell_made(root: Path, made: Imported) -> None:
     for note in made.notes:
         click.echo(note, err=True)
     click.echo(f"{printable(root)}: {', '.join(f'{count} {split}' for split, count in made.samples.items())}")
+    if made.summary:
+        click.echo(made.summary)
 
 
 @command.command("synth")
@@ -253,14 +273,15 @@ def synth(folder: Path, sizes: str, settings: tuple[str, ...], seed: int | None,
               help="File or folder of annotations. Can be repeated.  [default: beside the recordings]")  # fmt: skip
 @click.option("-o", "--output", "root", required=True, type=click.Path(path_type=Path), metavar="ROOT",
               help="Folder to create.")  # fmt: skip
-@click.option("--clip", "clip_s", type=click.FloatRange(min=0.1, max=600), default=5.0, show_default=True,
+@click.option("--clip", "clip_s", type=FiniteRange(min=0.1, max=600), default=5.0, show_default=True,
               metavar="SECONDS", help="Length of a picture.")  # fmt: skip
 @click.option("--shares", default="train=70,val=15,test=15", show_default=True, help="Parts of the recordings.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw of splits.")
 @click.option(
     "--recording-pattern",
     metavar="REGEX",
-    help="Finds, as its group `recording`, what must not be in two splits.  [default: the file's name]",
+    help="Finds, as its group `recording`, what must not be in two splits.  [default: the file's name without _left or "
+    "_right]",
 )
 @click.option("--annotated-only", is_flag=True, help="Leave out clips without any box.")  # fmt: skip
 def import_(
@@ -277,13 +298,12 @@ def import_(
 
     RECORDING is a file or a folder that is searched for WAV, FLAC, OGG and MP3. Annotations are Raven selection
     tables, Audacity labels, or CSV with start_s, end_s, low_hz, high_hz; a file belongs to the recording whose name it
-    begins with. Recordings are cut into clips, rendered as BirdSoundsDenoising is, and dealt to splits as wholes.
+    begins with, up to a dot or a space. Recordings are cut into clips, rendered as BirdSoundsDenoising is, and dealt to
+    splits as wholes.
 
     Example: benchbird data import ~/dawn --annotations ~/dawn/selections -o birds --clip 5
     """
-    parts = _sizes(shares, "--shares")
-    if not all(parts.values()):
-        raise UsageError(f"--shares {shares}: expected train=N,val=N,test=N, each 1 or more")
+    parts = _shares(shares)
     from benchbird.data.annotated import ImportOptions, import_recordings
     from benchbird.data.recordings import compiled_pattern
 
@@ -297,6 +317,13 @@ def import_(
     with _progress("import") as show:
         made = import_recordings(recordings, annotations, root, options, show)
     _tell_made(root, made)
+
+
+def _shares(text: str) -> dict[str, int]:
+    parts = _sizes(text, "--shares")
+    if not all(parts.values()):
+        raise UsageError(f"--shares {text}: expected train=N,val=N,test=N, each 1 or more")
+    return parts
 
 
 def _sizes(text: str, option: str = "--sizes") -> dict[str, int]:
@@ -324,72 +351,3 @@ def _synthetic_options(settings: Sequence[str], seed: int | None) -> SyntheticOp
     if faults := option_faults(values):
         raise UsageError("\n".join(f"--set {key}: {fault}" for key, fault in faults))
     return SyntheticOptions(**values)
-
-
-def _document(found: Audit) -> dict[str, Any]:
-    return {
-        "root": str(found.root),
-        "good": found.is_good,
-        "recording_rule": found.recording_rule,
-        "splits": [dataclasses.asdict(split) for split in found.splits],
-        "bad": [dataclasses.asdict(fault) for fault in found.faults],
-        "warnings": [dataclasses.asdict(warning) for warning in found.warnings],
-        "leaks": found.leaks,
-        "duplicates": found.duplicates,
-    }
-
-
-def _report(found: Audit) -> Iterable[str]:
-    from benchbird.data.faults import printable
-
-    yield f"{printable(found.root)}"
-    yield f"recording ids: {printable(found.recording_rule)}"
-    if found.splits:
-        yield ""
-        yield from _table(found.splits)
-    sections = (
-        (_count(len(found.faults), "bad file or folder", "bad files and folders"), map(str, found.faults)),
-        (
-            _count(len(found.leaks), "recording in more than one split", "recordings in more than one split"),
-            (f"{printable(recording)}: {', '.join(splits)}" for recording, splits in found.leaks.items()),
-        ),
-        (_count(len(found.warnings), "warning", "warnings"), map(str, found.warnings)),
-        (
-            _count(len(found.duplicates), "group of identical images", "groups of identical images"),
-            (", ".join(map(printable, group)) for group in found.duplicates),
-        ),
-    )
-    for title, lines in sections:
-        if title:
-            yield f"\n{title}:"
-            yield from (f"  {line}" for line in lines)
-    bad = [title for title, _ in sections[:2] if title]
-    yield f"\nresult: {' and '.join(bad) if bad else 'good'}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}" if number else ""
-
-
-def _table(splits: Sequence[SplitSummary]) -> Iterable[str]:
-    from benchbird.data.faults import printable
-
-    heads = ("split", "images", "masks", "usable pairs", "recordings", "width x height", "empty masks",
-             "bird min", "median", "max")  # fmt: skip
-    rows = [heads]
-    for split in splits:
-        shares = ["-"] * 3 if split.bird_share is None else [f"{100 * s:.1f} %" for s in split.bird_share]
-        counts = (split.n_images, split.n_masks, split.n_usable, split.n_recordings)
-        size = f"{_range(split.widths)} x {_range(split.heights)}" if split.widths else "-"
-        empty = str(split.n_empty_masks)
-        rows.append((printable(split.name), *map(str, counts), size, empty, *shares))  # type: ignore[arg-type]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    for row in rows:
-        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        yield "  ".join([row[0].ljust(widths[0]), *numbers])
-
-
-def _range(values: tuple[int, int] | None) -> str:
-    if values is None:
-        return "-"
-    return str(values[0]) if values[0] == values[1] else f"{values[0]}…{values[1]}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from benchbird.errors import UsageError
+from benchbird.option_types import FiniteRange
 
 if TYPE_CHECKING:
     from benchbird.cleaning import Cleaned, Cleaner
@@ -42,7 +43,7 @@ class Settings:
 @click.option("--mask", type=click.Choice(["binary", "soft"]), default="binary", show_default=True,
               help="Keep a cell whole or not at all, or weigh it by its probability.")  # fmt: skip
 @click.option("--residual", "with_residual", is_flag=True, help="Write what was taken away, too.")
-@click.option("--window", "window_s", type=click.FloatRange(min=0.05, max=600), metavar="SECONDS",
+@click.option("--window", "window_s", type=FiniteRange(min=0.05, max=600), metavar="SECONDS",
               help="Length of what the model sees at once.  [default: that of its training pictures]")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(["wav", "flac", "ogg", "mp3"]),
               help="Of what comes out.  [default: by the name of -o, else as the recording, without loss]")  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from benchbird.errors import DataError, UsageError
+from benchbird.option_types import FiniteRange
 
 if TYPE_CHECKING:
     from benchbird.audio.recordings import Recording
@@ -42,9 +43,9 @@ class Settings:
 @click.option("--format", "form", type=click.Choice(FORMATS), default="raven", show_default=True,
               help="Raven selection table, Audacity labels, CSV, or the mask as a picture.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace files that are there, corrected by a person perhaps.")
-@click.option("--least", "least_s", type=click.FloatRange(min=0, max=60), default=0.01, show_default=True,
+@click.option("--least", "least_s", type=FiniteRange(min=0, max=60), default=0.01, show_default=True,
               metavar="SECONDS", help="Leave out calls that are shorter.")  # fmt: skip
-@click.option("--window", "window_s", type=click.FloatRange(min=0.05, max=600), metavar="SECONDS",
+@click.option("--window", "window_s", type=FiniteRange(min=0.05, max=600), metavar="SECONDS",
               help="Length of what the model sees at once.  [default: that of its training pictures]")  # fmt: skip
 @click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
               help="The plugin file that the segmenter comes from, if it was one.")  # fmt: skip
@@ -131,7 +132,7 @@ def _write_boxes(ear: Ear, recording: Recording, folder: Path, settings: Setting
         label=ear.label,
     )
     boxes = sorted(calls, key=lambda box: (box.start_s, box.channel or 0, box.low_hz or 0.0))
-    write_durably(target, annotations_text(boxes, settings.form).encode())
+    write_durably(target, annotations_text(boxes, settings.form, recording.format.channels).encode())
     yield f"{target}: {len(boxes)} {'call' if len(boxes) == 1 else 'calls'}"
 
 

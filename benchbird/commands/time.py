@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchbird.errors import UsageError
+from benchbird.option_types import FiniteRange
 
 if TYPE_CHECKING:
     from benchbird.config.benchmark import BenchmarkConfig
@@ -94,9 +95,9 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key. Can be repeated.")
 @click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
               help="Also load this plugin file. Can be repeated.")  # fmt: skip
-@click.option("--min-seconds", type=click.FloatRange(0, 3600), default=3.0, show_default=True, metavar="S",
+@click.option("--min-seconds", type=FiniteRange(0, 3600), default=3.0, show_default=True, metavar="S",
               help="Measure a row for so long, or for 100 iterations if they take less.")  # fmt: skip
-@click.option("--max-seconds", type=click.FloatRange(0, 3600), default=12.0, show_default=True, metavar="S",
+@click.option("--max-seconds", type=FiniteRange(0, 3600), default=12.0, show_default=True, metavar="S",
               help="Go on for so long a row while a ratio isn't known to 1 %; three times as long where it isn't "
               "even to 2.5 %.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1, 1024), metavar="N",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchbird.errors import UsageError
+from benchbird.option_types import FiniteRange
 
 if TYPE_CHECKING:
     from benchbird.findings import Finding
@@ -51,7 +52,7 @@ class Settings:
               help="Where prepared data are kept.  [default: as for run]")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
               help="Where to predict again.")  # fmt: skip
-@click.option("--tolerance", type=click.FloatRange(min=0, max=1), default=1e-4, show_default=True, metavar="X",
+@click.option("--tolerance", type=FiniteRange(min=0, max=1), default=1e-4, show_default=True, metavar="X",
               help="Largest difference of IoU, pooled or native, that counts as the same.")  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:

@@ -1,14 +1,16 @@
 """A data root made of recordings and the boxes that people drew in them: clips, pictures, masks, splits, a manifest.
 
-Owns which annotations belong to which recording, how recordings become clips, and to which split each goes. Boxes and
-their files are `annotations/`'s, pictures are rendered by `audio/stft.py`.
+Owns how recordings become clips, and to which split each goes. Which boxes are whose is `sources.py`'s, pictures are
+rendered by `audio/stft.py`.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
-from collections import Counter, defaultdict
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +19,12 @@ import numpy as np
 from PIL import Image
 
 from benchbird.annotations.boxes import Box, mask_of
-from benchbird.annotations.formats import Annotation, read_annotations
-from benchbird.audio.recordings import SUFFIXES, AudioArray, AudioFormat, Recording, write_recordings
-from benchbird.audio.stft import WINDOW_SAMPLES, frame_count, render, two_sided
+from benchbird.annotations.formats import READABLE
+from benchbird.audio.recordings import AudioArray, AudioFormat, Recording, write_recordings
+from benchbird.audio.stft import FFT_SIZE, WINDOW_SAMPLES, frame_count, render, two_sided
 from benchbird.data.faults import DataFault, data_error, printable
 from benchbird.data.new_root import SPLIT_FOLDERS, new_data_root, write_manifest
+from benchbird.data.sources import Source, counted, find_recordings, join, read_all
 from benchbird.errors import DataError
 from benchbird.records import SPLITS
 
@@ -30,12 +33,9 @@ COLUMNS = (
     "name", "split", "recording", "channel", "kind", "labels", "source", "start_s", "seconds", "sample_rate",
     "mask_fraction",
 )  # fmt: skip
-AUDIO_SUFFIXES = frozenset(SUFFIXES.values())
-ANNOTATION_SUFFIXES = frozenset({".txt", ".csv", ".tsv"})
 
 _STORED_LEVELS = 2.0**23
 """Clips are stored with 24 bits, and pictures are those of what is stored."""
-_ADVICE = "mend or leave out what is named, then import again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class ImportOptions:
         shares: parts of the recordings for train, val and test.
         seed: of the draw of splits.
         recording_pattern: finds, in a file's stem, what must not straddle splits, as its group `recording`; None for
-            the whole stem.
+            the stem without `_left` or `_right`.
         annotated_only: leave out clips in which there is no box.
     """
 
@@ -59,31 +59,18 @@ class ImportOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """One recording with its boxes.
-
-    Attributes:
-        path: of the recording.
-        boxes: of all channels.
-        recording_id: what must not straddle splits.
-    """
-
-    path: Path
-    boxes: tuple[Box, ...]
-    recording_id: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Imported:
     """What was written.
 
     Attributes:
         samples: split → number of samples.
         notes: what a person should know, one sentence each.
+        summary: what it was made of, one line, perhaps empty.
     """
 
     samples: Mapping[str, int]
     notes: tuple[str, ...]
+    summary: str = ""
 
 
 def import_recordings(
@@ -106,10 +93,17 @@ def import_recordings(
         DataError: everything that is wrong, in one error; or the disk refused.
     """
     files = find_recordings(recordings)
-    sources = join(files, read_all(annotations or sorted({file.parent for file in files})), options.recording_pattern)
-    splits = draw_splits([source.recording_id for source in sources], options.shares, options.seed)
+    tables = read_all(annotations) if annotations else read_all(sorted({file.parent for file in files}), may_lack=True)
+    joined = join(files, tables, options.recording_pattern)
+    notes = [f"{printable(source.path)}: {note}" for source in joined for note in _notes(source)]
+    sources = [source for source in joined if frame_count(source.samples)]
+    _refuse_doubles(sources, options.clip_s)
+    splits = draw_splits(
+        [source.recording_id for source in sources], options.shares, options.seed,
+        hint="".join(f"\n  {note}" for note in notes) if len(sources) < len(joined) else "",
+    )  # fmt: skip
+    summary = _summary(sources)
     rows: list[dict[str, str]] = []
-    notes: list[str] = []
     with new_data_root(root, KINDS) as partial:
         for done, source in enumerate(sources, start=1):
             rows += _write_clips(partial, source, splits[source.recording_id], options, notes)
@@ -117,145 +111,65 @@ def import_recordings(
         counts = Counter(row["split"] for row in rows)
         for split, folder in SPLIT_FOLDERS.items():
             if not counts[folder]:
-                raise DataError(f"no clip is left for {split}; use more recordings, or drop --annotated-only")
+                advice = "use more recordings" + (", or drop --annotated-only" if options.annotated_only else "")
+                raise DataError(f"no clip is left for {split}; {advice}")
         write_manifest(partial, COLUMNS, rows)
-    return Imported(samples={split: counts[folder] for split, folder in SPLIT_FOLDERS.items()}, notes=tuple(notes))
+    samples = {split: counts[folder] for split, folder in SPLIT_FOLDERS.items()}
+    return Imported(samples=samples, notes=tuple(notes), summary=summary)
 
 
-def find_recordings(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """The recordings that were named or lie in folders that were, by name.
-
-    Raises:
-        DataError: there is none, or two have one stem, so that nothing tells whose an annotation is.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = (one for one in path.rglob("*") if one.suffix.casefold() in AUDIO_SUFFIXES and one.is_file())
-            files += [one for one in inside if not one.name.startswith(".")]
-        else:
-            files.append(path)
-    files = sorted(dict.fromkeys(files), key=lambda one: (one.stem, str(one)))
-    if not files:
-        raise DataError(f"no recording (.wav, .flac, .ogg or .mp3) in {', '.join(printable(path) for path in paths)}")
-    by_stem = defaultdict(list)
-    for file in files:
-        by_stem[file.stem].append(file)
-    if doubles := [same for same in by_stem.values() if len(same) > 1]:
-        faults = [DataFault(str(file), f"has the name of {same[0]}, too") for same in doubles for file in same[1:]]
-        raise data_error("two recordings of one name", faults, "rename one of them, and its annotations")
-    return tuple(files)
+def _notes(source: Source) -> Iterator[str]:
+    """What a person should know of a recording and its boxes, one clause each."""
+    if not frame_count(source.samples):
+        yield f"left out: {counted(source.samples, 'sample')}, expected {WINDOW_SAMPLES} at least"
+    if len(source.tables) > 1:
+        names = ", ".join(map(printable, source.tables))
+        yield f"boxes of {len(source.tables)} files are united, {names}; leave out one if they mark the same calls"
+    nyquist_hz, bin_hz = source.format.rate_hz / 2, source.format.rate_hz / FFT_SIZE
+    if high := sum(box.high_hz is not None and box.high_hz > nyquist_hz + bin_hz for box in source.boxes):
+        yield f"what is above {nyquist_hz:g} Hz, half its sampling rate, is cut off {counted(high, 'box', 'boxes')}"
 
 
-def read_all(paths: Sequence[Path]) -> tuple[tuple[Path, tuple[Annotation, ...]], ...]:
-    """Every file of annotations that was named or lies in a folder that was, with its boxes.
+def _summary(sources: Sequence[Source]) -> str:
+    """How many boxes there are, of how many files, and how many recordings have none.
 
     Raises:
-        DataError: every one that can't be used, in one error.
+        DataError: there is no box at all.
     """
-    found, faults = [], []
-    for path in paths:
-        inside = sorted(one for one in path.rglob("*") if one.suffix.casefold() in ANNOTATION_SUFFIXES)
-        for file in inside if path.is_dir() else (path,):
-            try:
-                found.append((file, read_annotations(file)))
-            except DataError as error:
-                faults.append(str(error))
-    if faults:
-        raise DataError("\n".join(["annotations that can't be used:", *(f"  {fault}" for fault in faults), _ADVICE]))
-    return tuple(found)
-
-
-def join(
-    recordings: Sequence[Path],
-    tables: Sequence[tuple[Path, tuple[Annotation, ...]]],
-    pattern: re.Pattern[str] | None,
-) -> tuple[Source, ...]:
-    """Each recording with its boxes; one without a file of annotations has none.
-
-    A file belongs to the recording whose name it begins with (`dawn.Table.1.selections.txt` to `dawn.wav`), unless it
-    names recordings line by line.
-
-    Raises:
-        DataError: annotations of no recording, boxes outside of theirs, a recording that can't be read, in one error.
-    """
-    by_stem = {file.stem: file for file in recordings}
-    boxes: dict[Path, list[Box]] = {file: [] for file in recordings}
-    forms, faults = _formats(recordings)
-    for table, drawn in tables:
-        own = _owner(table, by_stem)
-        for one in drawn:
-            file = by_stem.get(Path(one.file.replace("\\", "/")).stem) if one.file else own
-            where = f"{table}:{one.line}"
-            if file is None:
-                faults.append(
-                    DataFault(where, f"of no recording here: {one.file or 'none begins the name of this file'}")
-                )
-            elif file in forms:
-                faults += [DataFault(where, reason) for reason in _outside(one.box, file, *forms[file])]
-                boxes[file].append(one.box)
-    if faults:
-        raise data_error("recordings and annotations don't fit", faults, _ADVICE)
-    return tuple(
-        Source(path=file, boxes=tuple(boxes[file]), recording_id=_recording_id(file, pattern)) for file in recordings
+    boxes, tables = sum(len(source.boxes) for source in sources), {file for one in sources for file in one.tables}
+    if not boxes:
+        raise DataError(
+            f"no box for {counted(len(sources), 'recording')}, so that there is nothing to learn; expected {READABLE}; "
+            "put them beside the recordings, or name them by --annotations"
+        )
+    bare = sum(not source.boxes for source in sources)
+    return (
+        f"{counted(boxes, 'box', 'boxes')} from {counted(len(tables), 'file')}; "
+        f"{bare} of {counted(len(sources), 'recording')} {'has' if bare == 1 else 'have'} none"
     )
 
 
-def _owner(table: Path, by_stem: Mapping[str, Path]) -> Path | None:
-    """The recording with the longest name that the table's begins with."""
-    name = table.name
-    fitting = [stem for stem in by_stem if name.startswith(stem) and not name[len(stem) : len(stem) + 1].isalnum()]
-    return by_stem[max(fitting, key=len)] if fitting else None
-
-
-def _formats(recordings: Sequence[Path]) -> tuple[dict[Path, tuple[AudioFormat, int]], list[DataFault]]:
-    """Of each recording that can be opened its format and length in samples; why the others can't."""
-    forms, faults = {}, []
-    for file in recordings:
-        try:
-            with Recording(file) as recording:
-                forms[file] = (recording.format, recording.declared_samples)
-        except DataError as error:
-            faults.append(DataFault(str(file), getattr(error, "reason", str(error))))
-    return forms, faults
-
-
-def _outside(box: Box, file: Path, form: AudioFormat, samples: int) -> Iterator[str]:
-    """What of a box isn't in its recording; programs round, so that a frame and a bin more are let through."""
-    length_s, nyquist_hz = samples / form.rate_hz, form.rate_hz / 2
-    if box.end_s > length_s + WINDOW_SAMPLES / form.rate_hz:
-        yield f"ends at {box.end_s:.3f} s, {file.name} at {length_s:.3f} s"
-    if box.high_hz is not None and box.low_hz is not None and box.low_hz >= nyquist_hz:
-        yield f"begins at {box.low_hz:g} Hz, {file.name} has nothing above {nyquist_hz:g} Hz"
-    if box.channel is not None and box.channel > form.channels:
-        yield f"is in channel {box.channel}, {file.name} has {form.channels}"
-
-
-def _recording_id(file: Path, pattern: re.Pattern[str] | None) -> str:
-    match = pattern.search(file.stem) if pattern is not None else None
-    if pattern is not None and (match is None or not match["recording"]):
-        raise DataError(
-            f"{printable(file)}: its name does not match the recording pattern {printable(pattern.pattern)}"
-        )
-    return match["recording"] if match is not None else file.stem
-
-
-def draw_splits(recording_ids: Sequence[str], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+def draw_splits(
+    recording_ids: Sequence[str], shares: Mapping[str, float], seed: int, noun: str = "recording", hint: str = ""
+) -> dict[str, str]:
     """Recording id → split: recordings are drawn, so that none is in two splits, and every split gets one.
 
     Args:
         recording_ids: one a recording; the same one for those that belong together.
         shares: of train, val and test, positive; only their ratios count.
         seed: of the draw.
+        noun: what they are, for people.
+        hint: what else to say where they are too few.
 
     Raises:
         DataError: there are fewer than three.
     """
     ids = sorted(set(recording_ids))
     if len(ids) < len(SPLITS):
+        groups = f" in {counted(len(ids), 'group')} that belong together" if len(ids) < len(recording_ids) else ""
         raise DataError(
-            f"{len(ids)} recordings that don't belong together, expected at least {len(SPLITS)}: "
-            "no recording may be in two splits"
+            f"{counted(len(recording_ids), noun)}{groups}, expected at least {len(SPLITS)} that don't belong together: "
+            f"no recording may be in two splits{hint}"
         )
     random.Random(seed).shuffle(ids)
     total = sum(shares[split] for split in SPLITS)
@@ -266,12 +180,40 @@ def draw_splits(recording_ids: Sequence[str], shares: Mapping[str, float], seed:
     return dict(zip(ids, parts, strict=True))
 
 
+def _refuse_doubles(sources: Sequence[Source], clip_s: float) -> None:
+    """Refuse recordings whose samples would overwrite one another's.
+
+    Raises:
+        DataError: two samples have one name: a clip's or a channel's is that of another recording.
+    """
+    owners: dict[str, Path] = {}
+    faults = []
+    for source in sources:
+        clips = max(1, -(-source.samples // _clip_samples(source, clip_s)))
+        for index, channel in itertools.product(range(clips), range(source.format.channels)):
+            name = unicodedata.normalize("NFC", _sample_name(source, index, channel, clip_s))
+            if (first := owners.setdefault(name, source.path)) != source.path:
+                faults.append(DataFault(str(source.path), f"its sample {name} would have the name of one of {first}"))
+    if faults:
+        raise data_error("two samples of one name", faults, "rename one of the recordings, and its annotations")
+
+
+def _clip_samples(source: Source, clip_s: float) -> int:
+    return max(WINDOW_SAMPLES, round(clip_s * source.format.rate_hz))
+
+
+def _sample_name(source: Source, index: int, channel: int, clip_s: float) -> str:
+    """Of a clip's channel, both counted from 0."""
+    part = f"_{index:04d}" if source.samples > _clip_samples(source, clip_s) else ""
+    return f"{source.path.stem}{part}{channel_suffix(channel, source.format.channels)}"
+
+
 def _write_clips(
     root: Path, source: Source, split: str, options: ImportOptions, notes: list[str]
 ) -> Iterator[dict[str, str]]:
     """Write a recording's clips; their rows of the manifest."""
     with Recording(source.path) as recording:
-        form, clip = recording.format, max(WINDOW_SAMPLES, round(options.clip_s * recording.format.rate_hz))
+        form, clip = recording.format, _clip_samples(source, options.clip_s)
         for index, audio in enumerate(recording.blocks(clip)):
             start_s = index * clip / form.rate_hz
             boxes = _within(source.boxes, start_s, len(audio) / form.rate_hz)
@@ -280,10 +222,9 @@ def _write_clips(
                 notes.append(f"{printable(source.path)}: its last {len(audio) / form.rate_hz:.2f} s are left out")
             if frame_count(len(audio)) == 0 or is_rest or (options.annotated_only and not boxes):
                 continue
-            name = f"{source.path.stem}_{index:04d}" if recording.declared_samples > clip else source.path.stem
             for channel in range(form.channels):
                 yield _write_sample(
-                    root / SPLIT_FOLDERS[split], source, f"{name}{channel_suffix(channel, form.channels)}",
+                    root / SPLIT_FOLDERS[split], source, _sample_name(source, index, channel, options.clip_s),
                     audio[:, channel], form, channel + 1, boxes, start_s,
                 )  # fmt: skip
         notes += [f"{printable(source.path)}: {note}" for note in recording.notes()]

@@ -26,6 +26,7 @@ ZENODO = "https://zenodo.org/api/records"
 MOST_RECORD_BYTES = 4 * 2**20
 MOST_FILES = 1000
 MOST_FILE_BYTES = 2**40
+MOST_REASON = 200
 TIMEOUT_S = 30.0
 ATTEMPTS = 6
 """After a cut connection, each going on where the one before ended."""
@@ -172,7 +173,16 @@ def _require_safe(url: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return printable(str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+    lines = str(error).splitlines()
+    return printable(_shortened(lines[0]) if lines else type(error).__name__)
+
+
+def _shortened(text: str) -> str:
+    """A text as it is, or its first words."""
+    if len(text) <= MOST_REASON:
+        return text
+    start = text[: MOST_REASON - 1]
+    return f"{start.rpartition(' ')[0] or start[:-1]} …"
 
 
 def download(file: RecordFile, folder: Path, progress: Progress) -> Path:

@@ -19,9 +19,10 @@ from PIL import Image
 
 from benchbird.audio.recordings import AudioFormat, Recording, write_recordings
 from benchbird.audio.stft import HOP_SAMPLES, WINDOW_SAMPLES, frame_count, render, two_sided
-from benchbird.data.annotated import Imported, draw_splits, find_recordings
+from benchbird.data.annotated import Imported, draw_splits
 from benchbird.data.faults import os_reason, printable
 from benchbird.data.new_root import SPLIT_FOLDERS, new_data_root, write_manifest
+from benchbird.data.sources import counted, find_recordings, recording_id
 from benchbird.data.synthetic.masks import visible_half
 from benchbird.errors import DataError
 from benchbird.seeding import derive_seed
@@ -40,6 +41,7 @@ SILENCE = 1e-4
 """A stretch of voice whose peak is below this share of its recording's (−80 dB) holds no call."""
 
 _STORED_LEVELS = 2.0**23
+_USELESS = "silent or shorter than a frame"
 
 Audio = npt.NDArray[np.float64]
 
@@ -98,33 +100,40 @@ def mix_recordings(
         DataError: too few recordings, one that can't be used, a silent noise; or the disk refused.
     """
     material = _gather(voices, noises, options)
-    splits = draw_splits([path.stem for path in material.voices], options.shares, options.seed)
+    splits = draw_splits([recording_id(path) for path in material.voices], options.shares, options.seed, "voice")
     rows: list[dict[str, str]] = []
+    notes: list[str] = []
     with new_data_root(root, KINDS) as partial:
         for done, voice in enumerate(material.voices, start=1):
-            rows += _write_mixtures(partial, voice, splits[voice.stem], material, options)
+            made = list(_write_mixtures(partial, voice, splits[recording_id(voice)], material, options))
+            if not made:
+                notes.append(f"{printable(voice)}: left out, {_USELESS}")
+            rows += made
             progress(done, len(material.voices))
         counts = Counter(row["split"] for row in rows)
         if empty := [split for split, folder in SPLIT_FOLDERS.items() if not counts[folder]]:
-            raise DataError(f"no sample came of the voices for {' and '.join(empty)}: they are silent")
+            raise DataError(f"no sample came of the voices for {' and '.join(empty)}: {_USELESS}")
         write_manifest(partial, COLUMNS, rows)
     unknown = sorted({path.name for path, licence in material.licences.items() if not licence})
-    notes = []
     if unknown:
-        notes.append(
-            f"no licence is told of {len(unknown)} recordings, such as {printable(unknown[0])} ({LICENCES_NAME})"
-        )
+        count = counted(len(unknown), "recording")
+        notes.append(f"no licence is told of {count}, such as {printable(unknown[0])} ({LICENCES_NAME})")
     samples = {split: counts[folder] for split, folder in SPLIT_FOLDERS.items()}
     return Imported(samples=samples, notes=tuple(notes))
 
 
 def _gather(voices: Path, noises: Path, options: MixingOptions) -> _Material:
+    for folder in (voices, noises):
+        if folder.is_file():
+            raise DataError(f"{printable(folder)}: is a file, expected a folder of recordings")
     found, noise = find_recordings([voices]), find_recordings([noises])
     if shared := {path.resolve() for path in found} & {path.resolve() for path in noise}:
         raise DataError(f"{printable(sorted(shared)[0])}: both a voice and a noise; keep them in folders of their own")
-    drawn = draw_splits([path.stem for path in noise], options.shares, derive_seed(options.seed, "noise"))
+    drawn = draw_splits(
+        [recording_id(path) for path in noise], options.shares, derive_seed(options.seed, "noise"), "noise"
+    )
     licences = {**_licences(voices, found), **_licences(noises, noise)}
-    by_split = {split: tuple(path for path in noise if drawn[path.stem] == split) for split in SPLIT_FOLDERS}
+    by_split = {split: tuple(path for path in noise if drawn[recording_id(path)] == split) for split in SPLIT_FOLDERS}
     return _Material(voices=found, noises=by_split, licences=licences)
 
 
@@ -137,16 +146,36 @@ def _licences(folder: Path, recordings: Sequence[Path]) -> dict[Path, str]:
             reader = csv.DictReader(stream)
             if not {"file", "licence"} <= set(reader.fieldnames or ()):
                 raise DataError(f"{printable(path)}: expected the columns file and licence")
-            told = {row["file"].strip(): (row["licence"] or "").strip() for row in reader}
+            told = _told(path, reader)
     except FileNotFoundError:
         pass
     except OSError as error:
         raise DataError(f"{printable(path)}: {os_reason(error)}") from error
-    except (UnicodeDecodeError, csv.Error, AttributeError) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{printable(path)}: not comma-separated UTF-8 text: {error}") from error
     if strangers := sorted(set(told) - {one.name for one in recordings} - {"*"}):
         raise DataError(f"{printable(path)}: names {printable(strangers[0])}, which is no recording there")
     return {one: told.get(one.name, told.get("*", "")) for one in recordings}
+
+
+def _told(path: Path, reader: csv.DictReader[str]) -> dict[str, str]:
+    """File → licence.
+
+    Raises:
+        DataError: a line names no file, or another licence of a file than a line before it.
+    """
+    told: dict[str, str] = {}
+    for row in reader:
+        file, licence = (row["file"] or "").strip(), (row["licence"] or "").strip()
+        where = f"{printable(path)}:{reader.line_num}"
+        if not file:
+            raise DataError(f"{where}: names no file; expected that of a recording, or * for all others")
+        if told.setdefault(file, licence) != licence:
+            raise DataError(
+                f"{where}: {printable(file)} has the licence {printable(licence or 'none')} here and "
+                f"{printable(told[file] or 'none')} further up; expected one"
+            )
+    return told
 
 
 def _write_mixtures(
@@ -165,7 +194,7 @@ def _write_mixtures(
             yield {
                 "name": name,
                 "split": SPLIT_FOLDERS[split],
-                "recording": voice.stem,
+                "recording": recording_id(voice),
                 "kind": "mixed",
                 "source": voice.name,
                 "start_s": f"{start_s:.3f}",

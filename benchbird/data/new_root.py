@@ -29,16 +29,17 @@ def new_data_root(root: Path, kinds: Sequence[str]) -> Iterator[Path]:
         DataError: `root` is a file or holds anything, or the disk refuses.
     """
     refuse_occupied(root)
-    partial_root = root.parent / f".{root.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    place = root.resolve()  # `.` has no name, and a link to an empty folder is none that could be replaced
+    partial_root = place.parent / f".{place.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
     try:
         try:
             for folder in SPLIT_FOLDERS.values():
                 for kind in kinds:
                     (partial_root / folder / kind).mkdir(parents=True)
             yield partial_root
-            if root.exists():
-                root.rmdir()  # empty, as seen above; renaming onto a folder fails on Windows
-            partial_root.rename(root)
+            if place.exists():
+                place.rmdir()  # empty, as seen above; renaming onto a folder fails on Windows
+            partial_root.rename(place)
         except BaseException:
             shutil.rmtree(partial_root, ignore_errors=True)
             raise

@@ -44,7 +44,8 @@ def fetch(record: PublicRecord, root: Path, downloads: Path, progress: Progress)
     refuse_occupied(root)
     _require_room(make_folder(downloads), record)
     files = [download(file, downloads, progress) for file in record.files]
-    partial = root.parent / f".{root.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
+    place = root.resolve()  # `.` has no name, and a link to an empty folder is none that could be replaced
+    partial = place.parent / f".{place.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
     make_folder(partial)
     try:
         for file in files:
@@ -53,9 +54,9 @@ def fetch(record: PublicRecord, root: Path, downloads: Path, progress: Progress)
             else:
                 shutil.copyfile(file, partial / file.name)
         found = _data_root(partial)
-        if root.exists():
-            root.rmdir()
-        found.rename(root)
+        if place.exists():
+            place.rmdir()
+        found.rename(place)
     except OSError as error:
         raise DataError(
             f"{printable(root)}: could not be written: {error.strerror or error}; nothing was left"
@@ -63,7 +64,7 @@ def fetch(record: PublicRecord, root: Path, downloads: Path, progress: Progress)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(downloads, ignore_errors=True)
-    return find_layout(root)
+    return find_layout(place)
 
 
 def _unpacking(progress: Progress, name: str) -> Callable[[int, int], None]:

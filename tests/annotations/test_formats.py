@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchbird.annotations.boxes import Box
+from benchbird.annotations.boxes import Box, boxes_of, mask_of
 from benchbird.annotations.formats import (
     MOST_BYTES,
     SUFFIXES,
@@ -42,6 +44,67 @@ def test_a_selection_of_two_views_counts_once(tmp_path: Path) -> None:
     assert boxes(put(tmp_path, RAVEN)) == [
         FIRST, Box(start_s=3, end_s=3.5, low_hz=100, high_hz=8000, label="", channel=2)
     ]  # fmt: skip
+
+
+HEADER = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)"
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_views_the_spectrogram_tells_the_band(tmp_path: Path, order: tuple[int, int]) -> None:
+    views = ("1\tWaveform 1\t1\t0.5\t1.25\t0\t8000", "1\tSpectrogram 1\t1\t0.5\t1.25\t2000\t4000")
+    [one] = read_annotations(put(tmp_path, "\n".join([HEADER, *(views[number] for number in order)])))
+    assert (one.box.low_hz, one.box.high_hz, one.line) == (2000, 4000, 2 + order.index(1))
+
+
+def test_a_table_that_was_merged_of_several_keeps_every_selection(tmp_path: Path) -> None:
+    rows = [
+        "1\tSpectrogram 1\t1\t0.5\t1\t10\t20\ta.wav", "1\tSpectrogram 1\t1\t0.5\t1\t10\t20\tb.wav",
+        "1\tSpectrogram 1\t1\t3\t4\t10\t20\tb.wav", "1\tWaveform 1\t1\t3\t4\t0\t80\tb.wav",
+        "1\tSpectrogram 1\t2\t3\t4\t10\t20\tb.wav", "1\tSpectrogram 1\t1\t3\t5\t10\t20\tb.wav",
+    ]  # fmt: skip
+    found = read_annotations(put(tmp_path, "\n".join([f"{HEADER}\tBegin File", *rows])))
+    assert [(one.file, one.line) for one in found] == [
+        ("a.wav", 2), ("b.wav", 3), ("b.wav", 4), ("b.wav", 6), ("b.wav", 7)
+    ]  # fmt: skip
+
+
+def test_audacity_s_labels_tell_the_channel_of_a_box(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    masks = [np.zeros((513, 120), dtype=bool) for _ in range(2)]
+    drawn: list[Box] = []
+    for channel, mask in enumerate(masks, start=1):
+        for start in (0, 40, 80):
+            low = int(random.integers(0, 400))
+            mask[low : low + 50, start + 5 * channel : start + 25] = True
+        drawn += [replace(box, channel=channel) for box in boxes_of(mask, 16_000, label="wren")]
+    found = boxes(put(tmp_path, annotations_text(drawn, "audacity")))
+    assert {box.label for box in found} == {"wren"} and len(found) == 6
+    for channel, mask in enumerate(masks, start=1):
+        np.testing.assert_array_equal(mask_of([box for box in found if box.channel == channel], 16_000, 120), mask)
+
+
+@pytest.mark.parametrize(
+    ("label", "said", "channel"),
+    [
+        ("bird [channel 2]", "bird", 2),
+        ("[channel 64]", "", 64),
+        ("[channel 65]", "[channel 65]", None),
+        ("bird [channel 0]", "bird [channel 0]", None),
+        ("bird[channel 2]", "bird[channel 2]", None),
+        ("bird [Channel 2]", "bird [Channel 2]", None),
+        ("[channel 2] bird", "[channel 2] bird", None),
+        ("x [channel 3] [channel 1]", "x [channel 3]", 1),
+    ],
+)
+def test_only_that_very_form_tells_a_channel(tmp_path: Path, label: str, said: str, channel: int | None) -> None:
+    [box] = boxes(put(tmp_path, f"1\t2\t{label}\n"))
+    assert (box.label, box.channel) == (said, channel)
+
+
+def test_labels_of_a_recording_with_one_channel_stay_bare() -> None:
+    assert annotations_text([FIRST], "audacity", channels=1).splitlines()[0].endswith("\tLUSMEG")
+    assert annotations_text([FIRST], "audacity", channels=2).splitlines()[0].endswith("\tLUSMEG [channel 1]")
+    assert "[channel" not in annotations_text([replace(FIRST, channel=None)], "audacity")
 
 
 def test_audacity_s_bands_points_and_bare_labels(tmp_path: Path) -> None:
@@ -93,7 +156,7 @@ def test_no_boxes_are_no_fault(tmp_path: Path) -> None:
         ("1.0\tend\tx\n", ":1: neither a Raven selection table"),
         ("1\t2\tx\n3\tend\ty\n", ":2: end: found 'end', expected a number"),
         (CSV.replace("4000", "1000"), ":2: from 2000 to 1000 Hz, expected 0 ≤ low < high"),
-        (b"RIFF\0\0\0\0WAVE", "no text; expected annotations"),
+        (b"RIFF\0\0\0\0WAVE", "no text; expected Raven selection tables"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_is_named_by_its_line(tmp_path: Path, content: str | bytes, said: str) -> None:
@@ -143,8 +206,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, form: AnnotationFormat, wr
         assert again.end_s == pytest.approx(box.end_s, abs=1e-8)
         assert again.low_hz == (None if box.low_hz is None else pytest.approx(box.low_hz, abs=1e-5))
         assert again.high_hz == (None if box.high_hz is None else pytest.approx(box.high_hz, abs=1e-5))
-        if form != "audacity":
-            assert again.channel == box.channel
+        assert again.channel == box.channel
         assert again.label == box.label
 
 

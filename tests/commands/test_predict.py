@@ -51,13 +51,12 @@ def test_boxes_cover_the_mask_and_end_where_it_does(
     assert out == f"{recording}: {target}: {len(boxes)} calls\n" and len(boxes) > 1
     for channel, mask in enumerate(masks_of(trial, recording), start=1):
         assert 0.01 < mask.mean() < 0.99
-        own = [box for box in boxes if box.channel in (None, channel)]
+        own = [box for box in boxes if box.channel == channel]
         covered = mask_of(own, RATE_HZ, mask.shape[1])
         assert not (mask & ~covered).any(), "a cell of the mask is in no box"
-        if form != "audacity":  # which knows no channels
-            np.testing.assert_array_equal(covered.any(axis=0), mask.any(axis=0))
-            np.testing.assert_array_equal(covered.any(axis=1), mask.any(axis=1))
-            assert {box.label for box in own} == {"atrous_segnet"}
+        np.testing.assert_array_equal(covered.any(axis=0), mask.any(axis=0))
+        np.testing.assert_array_equal(covered.any(axis=1), mask.any(axis=1))
+        assert {box.label for box in own} == {"atrous_segnet"}
 
 
 def test_pictures_are_masks_as_the_published_ones_are(

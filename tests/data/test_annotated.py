@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from benchbird.annotations.formats import annotations_text
 from benchbird.audio.stft import DC_ROW, render
 from benchbird.cli import main
 from benchbird.data import birdsound
-from benchbird.data.annotated import ImportOptions, draw_splits, import_recordings
+from benchbird.data.annotated import Imported, ImportOptions, draw_splits, import_recordings
 from benchbird.data.recordings import compiled_pattern
 from benchbird.errors import DataError
 
@@ -180,7 +181,7 @@ def test_everything_that_does_not_fit_is_told_in_one_go(dawn: Path, tmp_path: Pa
         "`ffmpeg -i IN OUT.flac`",
         "ends at 9.000 s, late.wav at 2.200 s",
         "begins at 5000 Hz, late.wav has nothing above 4000 Hz",
-        "of no recording here: none begins the name of this file",
+        "of no recording here: none begins the name of this file, up to a dot or a space",
         "is in channel 3, other.wav has 1",
     ]
 
@@ -200,7 +201,117 @@ def test_overlapping_names_missing_recordings_and_bad_lines_are_refused(dawn: Pa
     for name in ("b", "quiet", "stereo"):
         (dawn / f"{name}.wav").unlink()
         (dawn / f"{name}.Table.1.selections.txt").unlink(missing_ok=True)
-    assert "1 recordings that don't belong together, expected at least 3" in refused([dawn], tmp_path / "birds")
+    assert "1 recording, expected at least 3 that don't belong together" in refused([dawn], tmp_path / "birds")
+
+
+def imported(folder: Path, root: Path, annotations: Sequence[Path] = (), **options: object) -> Imported:
+    return import_recordings([folder], annotations, root, replace(OPTIONS, **options))  # type: ignore[arg-type]
+
+
+def test_channels_that_are_files_of_their_own_stay_in_one_split(tmp_path: Path) -> None:
+    for number in range(4):
+        put(tmp_path / "dawn", f"XC{number}_left")
+        put(tmp_path / "dawn", f"XC{number}_right")
+    for seed in range(5):
+        imported(tmp_path / "dawn", tmp_path / f"birds{seed}", seed=seed)
+        splits = {(row["recording"], row["split"]) for row in rows_of(tmp_path / f"birds{seed}")}
+        assert sorted(recording for recording, _ in splits) == ["XC0", "XC1", "XC2", "XC3"]
+
+
+@pytest.mark.parametrize("name", ["a_3.csv", "a-3.csv", "a3.csv", "ab.txt", "a(1).csv"])
+def test_a_longer_name_is_another_recording_s(dawn: Path, tmp_path: Path, name: str) -> None:
+    (dawn / name).write_text("start_s,end_s\n1,2\n")
+    assert f"{name}:2: of no recording here: none begins" in refused([dawn], tmp_path / "birds")
+
+
+@pytest.mark.parametrize("name", ["quiet.csv", "quiet.labels.txt", "quiet 2.csv", "quiet.Table.1.selections.txt"])
+def test_a_name_up_to_a_dot_or_space_is_the_recording_s(dawn: Path, tmp_path: Path, name: str) -> None:
+    (dawn / name).write_text("start_s,end_s\n1,2\n")
+    assert imported(dawn, tmp_path / "birds").summary == "4 boxes from 4 files; 0 of 4 recordings have none"
+
+
+def test_named_annotations_that_are_none_are_refused(dawn: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    Image.new("L", (4, 4)).save(masks / "a.png")
+    for named in (masks, masks / "a.png"):
+        with pytest.raises(DataError) as error:
+            imported(dawn, tmp_path / "birds", [named])
+        assert f"{named}: no " in str(error.value) and "masks as pictures aren't read" in str(error.value)
+    with pytest.raises(DataError, match="nowhere: no such file"):
+        imported(dawn, tmp_path / "birds", [tmp_path / "nowhere"])
+
+
+def test_recordings_without_any_box_are_refused(dawn: Path, tmp_path: Path) -> None:
+    for table in dawn.glob("*.txt"):
+        table.write_text("")
+    assert "no box for 4 recordings, so that there is nothing to learn" in refused([dawn], tmp_path / "birds")
+
+
+def test_several_tables_of_one_recording_are_told(dawn: Path, tmp_path: Path) -> None:
+    (dawn / "a.csv").write_text("start_s,end_s\n1,2\n1,1.5\n")
+    (dawn / "b.csv").write_text("start_s,end_s\n")
+    made = imported(dawn, tmp_path / "birds")
+    [note] = [note for note in made.notes if "united" in note]
+    assert note.startswith(f"{dawn / 'a.wav'}: boxes of 2 files are united, ")
+    assert str(dawn / "a.csv") in note and str(dawn / "a.Table.1.selections.txt") in note
+    assert made.summary == "5 boxes from 4 files; 1 of 4 recordings has none"
+
+
+@pytest.mark.parametrize(("first", "second", "channels"), [("a", "a_0001", 1), ("stereo", "stereo_0000_left", 2)])
+def test_two_samples_of_one_name_are_refused(
+    dawn: Path, tmp_path: Path, first: str, second: str, channels: int
+) -> None:
+    put(dawn, second, boxes=None, seconds=0.9)
+    said = refused([dawn], tmp_path / "birds")
+    assert f"{dawn / second}.wav: its sample {second} would have the name of one of {dawn / first}.wav" in said
+    (dawn / f"{second}.wav").rename(dawn / "another.wav")
+    imported(dawn, tmp_path / "birds")
+
+
+def test_recordings_without_a_whole_frame_are_told(dawn: Path, tmp_path: Path) -> None:
+    soundfile.write(dawn / "short.wav", noise(1)[:127], RATE_HZ)
+    soundfile.write(dawn / "whole.wav", noise(1)[:128], RATE_HZ)
+    made = imported(dawn, tmp_path / "birds")
+    assert f"{dawn / 'short.wav'}: left out: 127 samples, expected 128 at least" in made.notes
+    assert {row["recording"] for row in rows_of(tmp_path / "birds")} == {"a", "b", "stereo", "quiet", "whole"}
+    for name in ("quiet.wav", "stereo.wav", "stereo.Table.1.selections.txt", "whole.wav"):
+        (dawn / name).unlink()
+    said = refused([dawn], tmp_path / "few")
+    assert said.startswith("2 recordings, expected at least 3") and "short.wav: left out: 127 samples" in said
+    assert "--annotated-only" not in said
+
+
+def test_hidden_annotations_are_passed_over(dawn: Path, tmp_path: Path) -> None:
+    (dawn / "._a.txt").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    (dawn / "._a.wav").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    assert sum(imported(dawn, tmp_path / "birds").samples.values()) == 10
+
+
+def test_groups_are_told_where_they_are_too_few() -> None:
+    with pytest.raises(DataError) as error:
+        draw_splits(["x", "x", "y"], OPTIONS.shares, 0)
+    assert str(error.value).startswith("3 recordings in 2 groups that belong together, expected at least 3 that don't")
+
+
+def test_what_is_cut_off_above_half_the_sampling_rate_is_told_once(dawn: Path, tmp_path: Path) -> None:
+    rows = "".join(f"{start},1.5,3000,{high}\n" for start, high in ((0.1, 4000), (0.2, 4007), (0.3, 4100), (0.4, 9000)))
+    (dawn / "quiet.csv").write_text(f"start_s,end_s,low_hz,high_hz\n{rows}")
+    notes = [note for note in imported(dawn, tmp_path / "birds").notes if "cut off" in note]
+    assert notes == [f"{dawn / 'quiet.wav'}: what is above 4000 Hz, half its sampling rate, is cut off 2 boxes"]
+
+
+@pytest.mark.parametrize("kind", ["here", "link"])
+def test_an_empty_folder_may_be_the_current_one_or_a_link(
+    dawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path / "real" if kind == "here" else tmp_path)
+    imported(dawn, Path("." if kind == "here" else "link"))
+    monkeypatch.chdir(tmp_path)
+    assert len(rows_of(tmp_path / "real")) == 10 and (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dawn", "link", "real"]
 
 
 def test_the_command(dawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,7 +326,14 @@ def test_the_command(dawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "has no group named recording" in capsys.readouterr().err
     assert run("--clip", "1") == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith(f"{tmp_path / 'birds'}: ") and shown.out.endswith(" test\n")
+    assert shown.out.startswith(f"{tmp_path / 'birds'}: ")
+    assert shown.out.endswith(" test\n3 boxes from 3 files; 1 of 4 recordings has none\n")
     assert "its last 0.20 s are left out" in shown.err
     assert run() == 1
     assert "expected a new or empty folder" in capsys.readouterr().err
+    for wrong in ("nan", "inf", "0", "x"):
+        assert run("--clip", wrong) == 2
+        assert "'--clip'" in capsys.readouterr().err
+    (dawn / "a.wav").rename(tmp_path / "a.wav")
+    assert run(str(tmp_path / "nowhere")) == 1
+    assert capsys.readouterr().err == f"benchbird: {tmp_path / 'nowhere'}: no such file or folder\n"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.data.picture_files import (
 )
 
 BAD_IMAGES = (Path(__file__).parents[2] / "../shared/data/bad-images").resolve()
-REAL_BIRDS = BAD_IMAGES.with_name("real-birds")
+REAL_BIRDS = Path(os.environ.get("BENCHBIRD_REAL_BIRDS", BAD_IMAGES.with_name("real-birds")))
 
 
 def check(root: Path, pattern: str | None = None) -> Audit:

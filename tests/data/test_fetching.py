@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -216,6 +217,52 @@ def test_the_list_names_licence_and_size(archive: Archive, capsys: pytest.Captur
         main(["data", "list", "--mirror", "http://127.0.0.1:9/records"])
     assert ended.value.code == 0
     assert "licence and size unknown: " in capsys.readouterr().out
+
+
+def listed(url: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "list", "--json", "--mirror", url])
+    assert ended.value.code == 0
+    [entry] = json.loads(capsys.readouterr().out)["data_sets"]
+    assert (entry["name"], entry["doi"]) == (BIRDS.name, BIRDS.doi)
+    return dict(entry)
+
+
+def test_the_list_for_machines_is_one_document(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(archive) as url:
+        entry = listed(url, capsys)
+    assert entry["unknown_because"] is None and entry["record"]["licence"] == "cc-by-4.0"
+    sizes = {name: len(content) for name, content in archive.files.items()}
+    assert {file["name"]: file["size_bytes"] for file in entry["record"]["files"]} == sizes
+    assert entry["record"]["size_bytes"] == sum(sizes.values())
+    entry = listed("http://127.0.0.1:9/records", capsys)
+    assert entry["record"] is None and "could not be reached" in entry["unknown_because"]
+
+
+@pytest.mark.parametrize("text", ["seven letters " * 30, "x" * 500, "x" * 150 + " " + "y" * 500, "short", ""])
+def test_a_long_reason_is_shortened_at_a_word(text: str) -> None:
+    reason = fetching._reason(OSError(text))
+    if len(text) <= fetching.MOST_REASON:
+        assert reason == (text or "OSError")
+        return
+    assert len(reason) <= fetching.MOST_REASON and reason.endswith(" …")
+    assert " " not in text or reason.removesuffix(" …").split(" ") == text.split(" ")[: reason.count(" ")]
+
+
+@pytest.mark.parametrize("kind", ["here", "link"])
+def test_an_empty_folder_may_be_the_current_one_or_a_link(
+    archive: Archive, birds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, kind: str,
+) -> None:  # fmt: skip
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path / "real" if kind == "here" else tmp_path)
+    with serving(archive) as url:
+        code, out, err = fetch(capsys, Path("." if kind == "here" else "link"), url, "--yes")
+    monkeypatch.chdir(tmp_path)
+    assert (code, err) == (0, "") and out.endswith(": 4 train, 2 val, 2 test\n")
+    assert contents(tmp_path / "real") == contents(birds) and (tmp_path / "link").is_symlink()
+    assert not list(tmp_path.glob(".*.partial"))
 
 
 def test_more_bytes_than_the_record_states_are_not_kept(archive: Archive, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +122,8 @@ def test_licences_that_nobody_tells_are_noted(folders: tuple[Path, Path], tmp_pa
     [
         ("name,licence\n", "expected the columns file and licence"),
         ("file,licence\nnobody.wav,CC0\n", "names nobody.wav, which is no recording there"),
+        ("file,licence\n*,CC0\n,\n", "licences.csv:3: names no file; expected that of a recording, or \\* for all"),
+        ("file,licence\nanna.wav,A\nanna.wav,\n", "csv:3: anna.wav has the licence none here and A further up"),
     ],
 )
 def test_a_list_of_licences_that_cannot_be_meant_is_refused(
@@ -128,6 +132,34 @@ def test_a_list_of_licences_that_cannot_be_meant_is_refused(
     (folders[0] / "licences.csv").write_text(content)
     with pytest.raises(DataError, match=said):
         mix_recordings(*folders, tmp_path / "birds", OPTIONS)
+
+
+def test_the_same_licence_twice_does_no_harm(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (folders[0] / "licences.csv").write_text("licence,file\nCC0,anna.wav\nCC0,anna.wav\n")
+    mix_recordings(*folders, tmp_path / "birds", OPTIONS)
+    assert {row["licence"] for row in rows_of(tmp_path / "birds") if row["recording"] == "anna"} == {"CC0"}
+
+
+def test_channels_that_are_files_of_their_own_stay_in_one_split(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (folders[0] / "licences.csv").unlink()
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            shutil.copy(path, path.with_stem(f"{path.stem}_right"))
+            path.rename(path.with_stem(f"{path.stem}_left"))
+    for seed in range(5):
+        root = tmp_path / f"birds{seed}"
+        mix_recordings(*folders, root, MixingOptions(clip_s=1.0, shares=SHARES, seed=seed, repeats=3))
+        rows = rows_of(root)
+        assert {row["recording"] for row in rows} == set(NAMES)
+        assert len({(row["recording"], row["split"]) for row in rows}) == len(NAMES)
+        noises = {(row["noise"].split("_")[0], row["split"]) for row in rows}
+        assert len(noises) == len({noise for noise, _ in noises})
+
+
+def test_a_voice_without_a_whole_frame_is_told(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    soundfile.write(folders[0] / "emil.wav", np.full(100, 0.1), RATE_HZ)
+    made = mix_recordings(*folders, tmp_path / "birds", replace(OPTIONS, seed=1))
+    assert f"{folders[0] / 'emil.wav'}: left out, silent or shorter than a frame" in made.notes
 
 
 def test_what_cannot_be_mixed_is_refused_and_nothing_is_left(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -149,7 +181,7 @@ def test_what_cannot_be_mixed_is_refused_and_nothing_is_left(folders: tuple[Path
     assert "silence from 0.0 s on, expected noise" in refused()
     for number in (2, 3):
         (noises / f"rain{number}.flac").unlink()
-    assert "2 recordings that don't belong together, expected at least 3" in refused()
+    assert "2 noises, expected at least 3 that don't belong together" in refused()
 
 
 def test_one_folder_for_both_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -167,6 +199,12 @@ def test_the_command(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.
     for wrong in ("loud", "5", "20,-5", "nan,nan"):
         assert run("--snr", wrong) == 2
         assert "expected LOW,HIGH in dB, such as -5,20" in capsys.readouterr().err
+    assert run("--clip", "nan") == 2
+    assert "not a finite number" in capsys.readouterr().err
+    assert run("--voices", str(tmp_path / "typo")) == 1
+    assert capsys.readouterr().err == f"benchbird: {tmp_path / 'typo'}: no such file or folder\n"
+    assert run("--noise", str(folders[0] / "anna.wav")) == 1
+    assert "anna.wav: is a file, expected a folder of recordings" in capsys.readouterr().err
     assert run("--snr", "-5,20", "--clip", "1") == 0
     shown = capsys.readouterr()
     assert shown.out.startswith(f"{tmp_path / 'birds'}: ") and "no licence is told" in shown.err
