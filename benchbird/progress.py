@@ -14,6 +14,10 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from benchbird.records import TrialRecord
+from benchbird.time_left import TimeLeft
+
+_BAR = "{desc}: {n_fmt}/{total_fmt} {bar:12} {postfix}"
+"""Time left is said with the rest; tqdm's own would count the epochs of a resumed trial as of no time."""
 
 
 @dataclass
@@ -42,11 +46,22 @@ class Progress:
         n_trials: trials that are left to run.
         n_epochs: epochs of a trial with gradients.
         stream: where to write.
+        expected_s: label and seed → seconds that the trial should take, where that is known.
+        at_a_time: trials that run side by side.
     """
 
-    def __init__(self, n_trials: int, n_epochs: int, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        n_trials: int,
+        n_epochs: int,
+        stream: TextIO | None = None,
+        *,
+        expected_s: Mapping[tuple[str, int], float] | None = None,
+        at_a_time: int = 1,
+    ) -> None:
         self._n_trials = n_trials
         self._n_epochs = n_epochs
+        self._time_left = TimeLeft(expected_s or {}, n_epochs, at_a_time)
         self._stream = stream if stream is not None else sys.stderr
         self._is_terminal = self._stream.isatty()
         self._shown: dict[tuple[str, int], _Shown] = {}
@@ -92,9 +107,10 @@ class Progress:
 
     def _show_start(self, event: Mapping[str, Any]) -> None:
         shown = self._begin(event)
+        self._time_left.start((event["label"], event["seed"]), shown.started)
         if self._is_terminal:
             shown.bar = tqdm(total=self._n_epochs, desc=shown.title, unit="epoch", file=self._stream, leave=False,
-                             position=shown.row)  # fmt: skip
+                             position=shown.row, dynamic_ncols=True, bar_format=_BAR)  # fmt: skip
         else:
             self._line(f"{shown.title}: started")
 
@@ -104,16 +120,25 @@ class Progress:
         if score is not None and event["best_epoch"] == event["epoch"]:
             shown.best = score
         best = f"best {_score(shown.best)} at {event['best_epoch']}"
+        trial = (event["label"], event["seed"])
+        trial_s = self._time_left.epoch(trial, event["epoch"], event["train_s"] + event["val_s"])
+        speed = event["train_images"] / event["train_s"]
+        left = f"{speed:.1f} images/s, {self._left(trial_s)}"
         if shown.bar is not None:
             # A resumed trial starts in the middle.
             shown.bar.n = event["epoch"]
-            shown.bar.set_postfix_str(f"loss {event['train_loss']:.4f}, val IoU {_score(score)}, {best}")
+            shown.bar.set_postfix_str(f"loss {event['train_loss']:.4f}, val IoU {_score(score)}, {best}, {left}")
         else:
-            speed = event["train_images"] / event["train_s"]
             self._line(
                 f"{shown.title}: epoch {event['epoch']}/{self._n_epochs}, loss {event['train_loss']:.4f}, "
-                f"val IoU {_score(score)} ({best}), {speed:.1f} images/s"
+                f"val IoU {_score(score)} ({best}), {left}"
             )
+
+    def _left(self, trial_s: float) -> str:
+        """Time left for a trial, and for the run where it can be told."""
+        run_s = self._time_left.run_s(time.monotonic())
+        own = f"{duration(trial_s)} left"
+        return own if run_s is None else f"{own} (run {duration(max(run_s, trial_s))})"
 
     def _show_phase(self, event: Mapping[str, Any]) -> None:
         shown = self._shown[event["label"], event["seed"]]
@@ -126,6 +151,7 @@ class Progress:
         if shown.bar is not None:
             shown.bar.close()
         del self._shown[event["label"], event["seed"]]
+        self._time_left.end((event["label"], event["seed"]))
         record: TrialRecord = event["record"]
         if record.scores is not None:
             outcome = f"done, test IoU {_score(record.scores.test.iou_pooled)}"

@@ -93,16 +93,16 @@ def find_speeds(plan: Plan, device: str, threads: int | None, cache: Path | None
     return replace(probed, by_label={**known, **probed.by_label})
 
 
-def estimate_seconds(plan: Plan, speeds: Mapping[str, Speed]) -> float:
-    """Seconds that the trials which are left take; those whose segmenter has no speed are left out.
+def expected_seconds(plan: Plan, speeds: Mapping[str, Speed]) -> dict[tuple[str, int], float]:
+    """Label and seed → seconds that a trial which is left takes; those whose segmenter has no speed are left out.
 
     Args:
         plan: of the run.
         speeds: by label.
     """
     steps = steps_per_epoch(len(plan.data.splits["train"]), plan.protocol)
-    return sum(
-        trial_seconds(
+    return {
+        (trial.segmenter.label, trial.seed): trial_seconds(
             speeds[trial.segmenter.label],
             plan.protocol,
             epochs=plan.protocol.epochs - trial.epochs_done,
@@ -112,7 +112,12 @@ def estimate_seconds(plan: Plan, speeds: Mapping[str, Speed]) -> float:
         )
         for trial in plan.unended
         if trial.segmenter.label in speeds
-    )
+    }
+
+
+def estimate_seconds(plan: Plan, speeds: Mapping[str, Speed]) -> float:
+    """Seconds that all trials which are left take one after the other; as `expected_seconds`."""
+    return sum(expected_seconds(plan, speeds).values())
 
 
 def trial_limits(plan: Plan, speeds: Mapping[str, Speed]) -> dict[str, TrialLimits]:

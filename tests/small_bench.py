@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -99,3 +101,10 @@ def make_bench(folder: Path) -> Bench:
     (folder / "small.yaml").write_text(BENCHMARK)
     write_birds(folder / "birds", {"Train": 13, "Valid": 6, "Test": 8})
     return Bench(folder)
+
+
+def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """What a run with `--json` came to: its last line; each line before it is an event."""
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["event"] for one in events].count("outcome") == 1 and events[-1]["event"] == "outcome"
+    return dict(events[-1])

@@ -36,8 +36,11 @@ def shown(stream: io.StringIO) -> str:
 
 def test_a_log_gets_one_line_an_epoch_without_control_characters() -> None:
     lines = shown(io.StringIO()).splitlines()
-    assert lines[1] == "[1/2] unet seed 3: epoch 1/10, loss 0.5000, val IoU 0.250 (best 0.250 at 1), 4.0 images/s"
-    assert lines[2].endswith("val IoU – (best 0.250 at 1), 4.0 images/s")
+    assert (
+        lines[1]
+        == "[1/2] unet seed 3: epoch 1/10, loss 0.5000, val IoU 0.250 (best 0.250 at 1), 4.0 images/s, 27 s left"
+    )
+    assert lines[2].endswith("val IoU – (best 0.250 at 1), 4.0 images/s, 24 s left")
     assert lines[3].startswith("[1/2] unet seed 3: done, test IoU ")
     assert lines[4:] == ["waiting for a trial that another run works on"]
 
@@ -84,3 +87,11 @@ def test_a_trial_that_another_run_ended_is_told_once() -> None:
 )
 def test_a_duration_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_the_time_left_for_the_run_is_said_where_it_is_known() -> None:
+    stream = io.StringIO()
+    progress = Progress(2, 10, stream, expected_s={("unet", 3): 100.0, ("unet", 4): 500.0})
+    progress.observe({"event": "trial_started", "label": "unet", "seed": 3})
+    progress.observe(EPOCH)
+    assert stream.getvalue().splitlines()[-1].endswith(" 27 s left (run 10 min)")
