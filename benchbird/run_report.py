@@ -30,6 +30,7 @@ class Outcome:
         ranking: its leaderboard; None after a dry run.
         folder: where its study lies; the benchmark's folder for pooled folds.
         further: the ranked study's scores on further test sets.
+        report: the page that was written; None where none was.
     """
 
     code: int
@@ -37,6 +38,7 @@ class Outcome:
     ranking: Ranking | None
     folder: Path
     further: FurtherTable = field(default_factory=FurtherTable)
+    report: Path | None = None
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -50,7 +52,8 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
         return outcome.document
     further = [asdict(row) for row in outcome.further.rows]
     leaderboard = json.loads(_rendered(outcome.ranking, "json"))
-    return {**outcome.document, "leaderboard": leaderboard, "further_tests": further}
+    report = None if outcome.report is None else str(outcome.report)
+    return {**outcome.document, "report": report, "leaderboard": leaderboard, "further_tests": further}
 
 
 def outcome_text(outcome: Outcome) -> str:

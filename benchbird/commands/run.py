@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +13,16 @@ import click
 
 if TYPE_CHECKING:
     from benchbird.config.benchmark import BenchmarkConfig
-    from benchbird.further_results import FurtherTable
     from benchbird.plan import Plan
-    from benchbird.ranking import Ranking
     from benchbird.registry import Registry
+    from benchbird.report.making import StudyData
     from benchbird.run_report import Outcome
     from benchbird.slots import Slot
-    from benchbird.speeds import Speeds
     from benchbird.study_data import AlsoTest
     from benchbird.sweep import Sweep
 
-LONG_RUN_S = 30 * 60
+REPORT_FILE = "report.html"
+"""In a study's folder; written anew by each run."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,13 @@ class Settings:
     dry_run: bool
     as_json: bool
 
+    def tell(self, event: Mapping[str, Any]) -> None:
+        """Write an event to standard output, for programs, where they asked for it."""
+        if self.as_json:
+            from benchbird.event_lines import EventLines
+
+            EventLines(sys.stdout).observe(event)
+
 
 def _seeds(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
     if text is None:
@@ -58,64 +63,29 @@ def _seeds(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
 
 @click.command(epilog="Example: benchbird run benchmarks/birdsound.yaml --set data.root=birds")
 @click.argument("benchmark", type=click.Path(path_type=Path))
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    metavar="DIR",
-    help="Where trials are kept, and found again.",
-)
-@click.option(
-    "--profile",
-    metavar="NAME",
-    help="A profile of the benchmark; `full` for the file as it stands. "
-    "Without this option: `cpu` where there is no GPU and the benchmark has one, else `full`.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one key, such as protocol.epochs=20. VALUE is YAML. Can be repeated.",
-)
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Also load this plugin file. Can be repeated.",
-)
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
+              metavar="DIR", help="Where trials are kept, and found again.")  # fmt: skip
+@click.option("--profile", metavar="NAME",
+              help="A profile of the benchmark; `full` for the file as it stands. Without this option: `cpu` where "
+              "there is no GPU and the benchmark has one, else `full`.")  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+              help="Change one key, such as protocol.epochs=20. VALUE is YAML. Can be repeated.")  # fmt: skip
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="Also load this plugin file. Can be repeated.")  # fmt: skip
 @click.option("--only", "labels", multiple=True, metavar="LABEL", help="Only this segmenter. Can be repeated.")
 @click.option("--seeds", callback=_seeds, metavar="0,1,…", help="These seeds in place of the benchmark's.")
-@click.option(
-    "--sweep",
-    metavar="KEY=A,B,…",
-    help="Run once for each value of a key, such as data.sizes.train=50,100,250, and print the curve.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Trials at a time, each with its own GPU or processors.  [default: one on each GPU, else one]",
-)
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where prepared data are kept.  [default: $BENCHBIRD_CACHE, else the user's cache folder]",
-)
+@click.option("--sweep", metavar="KEY=A,B,…",
+              help="Run once for each value of a key, such as data.sizes.train=50,100; prints the curve.")  # fmt: skip
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
+              help="Where to compute.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N",
+              help="Trials at a time, each with its own GPU or cores.  [default: one a GPU, else one]")  # fmt: skip
+@click.option("--cache", type=click.Path(path_type=Path), metavar="DIR",
+              help="Where prepared data are kept.  [default: $BENCHBIRD_CACHE, else a cache of yours]")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="Run again the trials that ended otherwise than done.")
 @click.option("--dry-run", is_flag=True, help="Print the plan with its estimate and stop.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout in place of the table.")
+@click.option("--json", "as_json", is_flag=True,
+              help="Events as JSON Lines on stdout, the outcome last, in place of the table.")  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Train, test and time every segmenter of BENCHMARK under one protocol, then rank them.
@@ -174,6 +144,7 @@ def _run_benchmark(settings: Settings) -> Outcome:
 def _run_study(
     settings: Settings, config: BenchmarkConfig, plugin_files: tuple[Path, ...], registry: Registry, device: str
 ) -> Outcome:
+    from benchbird.announcement import announce
     from benchbird.plan_summary import plan_document
     from benchbird.progress import Progress
     from benchbird.run_report import Outcome
@@ -182,13 +153,23 @@ def _run_study(
     plan, cache = _plan(settings, config, plugin_files, registry)
     further = _find_further(plan, cache)
     slots = _slots(settings, device)
-    speeds, seconds = _announce(settings, plan, cache, device, slots)
-    document = plan_document(plan, seconds)
+    expected = announce(
+        plan, cache, device, slots,
+        profile_was_chosen=settings.profile is not None,
+        say=lambda line: click.echo(line, err=True),
+    )  # fmt: skip
+    document = plan_document(plan, expected.run_s)
     if settings.dry_run:
         return Outcome(0, document, None, plan.study_folder)
-    progress = Progress(len(plan.unended), plan.protocol.epochs)
+    settings.tell({"event": "plan", **document})
+    progress = Progress(len(plan.unended), plan.protocol.epochs, expected_s=expected.trials_s, at_a_time=len(slots))
+
+    def observe(event: Mapping[str, Any]) -> None:
+        progress.observe(event)
+        settings.tell(event)
+
     with contextlib.closing(progress):
-        records = run_plan(plan, cache, registry, speeds, device=device, slots=slots, observe=progress.observe)
+        records = run_plan(plan, cache, registry, expected.speeds, device=device, slots=slots, observe=observe)
     _test_further(plan, further, cache, device)
     del document["estimate_s"]
     document["trials"] = [
@@ -197,7 +178,7 @@ def _run_study(
     ]
     document["results"] = str(plan.study_folder)
     code = 0 if all(record.status == "done" for record in records) else 1
-    return Outcome(code, document, *_rank(settings, plan.study_folder, None))
+    return _rank(settings, Outcome(code, document, None, plan.study_folder), None, _page_data(settings, plan, cache))
 
 
 def _pooled(settings: Settings, name: str, outcomes: Sequence[Outcome]) -> Outcome:
@@ -207,26 +188,49 @@ def _pooled(settings: Settings, name: str, outcomes: Sequence[Outcome]) -> Outco
     folder = settings.results / name
     document = {"benchmark": name, "folds": [outcome.document for outcome in outcomes], "results": str(folder)}
     code = max(outcome.code for outcome in outcomes)
-    if settings.dry_run:
-        return Outcome(code, document, None, folder)
-    return Outcome(code, document, *_rank(settings, folder, outcomes[-1].folder))
+    outcome = Outcome(code, document, None, folder)
+    return outcome if settings.dry_run else _rank(settings, outcome, outcomes[-1].folder, None)
 
 
-def _rank(settings: Settings, folder: Path, fold: Path | None) -> tuple[Ranking, Path, FurtherTable]:
-    """The ranking of the study in `folder`, or of the cross-validation below it that `fold` belongs to."""
+def _rank(settings: Settings, outcome: Outcome, fold: Path | None, data: StudyData | None) -> Outcome:
+    """The outcome with its ranking and its page.
+
+    Args:
+        settings: of the run.
+        outcome: says where the study lies, or the cross-validation.
+        fold: one of the cross-validation's folds; None for a study.
+        data: for the page.
+    """
     from benchbird.further_results import further_table
     from benchbird.index import index_of
     from benchbird.ranking import rank_study
+    from benchbird.report.making import write_page
     from benchbird.results import find_records
-    from benchbird.studies import pooled_study
+    from benchbird.studies import Study, pooled_study
 
-    study = pooled_study(folder, fold) if fold is not None else None
-    found = study.found if study is not None else find_records(folder).found
+    if fold is not None:
+        study = pooled_study(outcome.folder, fold)
+    else:
+        study = Study(outcome.folder.name, outcome.folder, find_records(outcome.folder).found, unended=0)
+    report = outcome.folder / REPORT_FILE
     with index_of(settings.cache) as index:
-        ranking = rank_study(found, index)
-    if study is not None:
-        ranking = replace(ranking, notices=(*ranking.notices, *study.faults))
-    return ranking, folder, further_table(found)
+        ranking = rank_study(study.found, index)
+        fault = write_page(report, study, ranking, index, data)
+    ranking = replace(ranking, notices=(*ranking.notices, *study.faults, *([fault] if fault else [])))
+    return replace(outcome, ranking=ranking, further=further_table(study.found), report=None if fault else report)
+
+
+def _page_data(settings: Settings, plan: Plan, cache: Path) -> StudyData:
+    """The test split as the networks saw it, for the page's gallery."""
+    from benchbird.data.cache import prepare_splits
+    from benchbird.report.making import StudyData
+
+    protocol, samples = plan.protocol, plan.data.splits["test"]
+    prepared = prepare_splits({"test": samples}, protocol.image_size, cache, resize=protocol.resize)
+    return StudyData(
+        benchmark=str(settings.benchmark), overrides=settings.overrides, plugins=tuple(map(str, settings.plugins)),
+        samples=samples, images=prepared.splits["test"].images,
+    )  # fmt: skip
 
 
 def _decide(settings: Settings) -> tuple[BenchmarkConfig, tuple[Path, ...], Registry, str]:
@@ -279,37 +283,6 @@ def _plan(
     if settings.retry_failed and not settings.dry_run:
         plan = reopen_failed(plan)
     return plan, cache
-
-
-def _announce(
-    settings: Settings, plan: Plan, cache: Path, device: str, slots: tuple[Slot, ...]
-) -> tuple[Speeds | None, float]:
-    """Print the plan; this machine's speeds, where trials are left, and the estimated seconds."""
-    from benchbird.data.cache import folder_size_bytes, prepared_already
-    from benchbird.environment import describe_machine
-    from benchbird.plan_summary import long_run_advice, plan_lines
-    from benchbird.progress import duration
-    from benchbird.speeds import estimate_seconds, find_speeds, preparation_seconds
-
-    cached = prepared_already(plan.data.splits, plan.protocol.image_size, cache, resize=plan.protocol.resize)
-    for line in plan_lines(plan, device, profile_was_chosen=settings.profile is not None):
-        click.echo(line, err=True)
-    state = "prepared data are there" if all(cached.values()) else "data will be prepared"
-    click.echo(f"cache      {cache} ({folder_size_bytes(cache) / 1e6:.0f} MB): {state}", err=True)
-    if not plan.unended:
-        click.echo("estimate   nothing is left to train", err=True)
-        return None, 0.0
-    speeds = find_speeds(plan, device, slots[0].threads, cache)
-    for label, reason in speeds.unusable.items():
-        click.echo(f"warning    {label} will fail: {reason}", err=True)
-    seconds = estimate_seconds(plan, speeds.by_label) / len(slots)
-    if not all(cached.values()):
-        seconds += preparation_seconds(plan)
-    machine = f" on {describe_machine(speeds.environment)}" if speeds.environment else ""
-    click.echo(f"estimate   about {duration(seconds)}{machine}", err=True)
-    if seconds > LONG_RUN_S:
-        click.echo(long_run_advice(plan), err=True)
-    return speeds, seconds
 
 
 def _slots(settings: Settings, device: str) -> tuple[Slot, ...]:
@@ -370,10 +343,12 @@ def _show(settings: Settings, outcome: Outcome) -> None:
 
     _tell_notices([outcome])
     if settings.as_json:
-        click.echo(json.dumps(outcome_document(outcome), indent=2))
+        settings.tell({"event": "outcome", **outcome_document(outcome)})
     elif outcome.ranking is not None:
         click.echo(outcome_text(outcome), nl=False)
         click.echo(f"\nrecords, weights and predictions: {outcome.folder}", err=True)
+        if outcome.report is not None:
+            click.echo(f"page to look at: {outcome.report}", err=True)
         click.echo(f"every score: benchbird scores {outcome.folder}", err=True)
         click.echo(f"into a document: benchbird publish {outcome.folder} --to REPORT.md", err=True)
 
@@ -384,7 +359,7 @@ def _show_sweep(settings: Settings, sweep: Sweep, outcomes: Sequence[Outcome]) -
 
     _tell_notices(outcomes)
     if settings.as_json:
-        click.echo(json.dumps(sweep_document(sweep, outcomes), indent=2))
+        settings.tell({"event": "outcome", **sweep_document(sweep, outcomes)})
     elif not settings.dry_run:
         click.echo(sweep_text(sweep, outcomes), nl=False)
 

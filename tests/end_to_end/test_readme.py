@@ -14,7 +14,7 @@ from benchbird.cli import COMMANDS, benchbird
 from benchbird.leaderboard import rank
 from benchbird.pooling import has_predictions
 from benchbird.results import find_records
-from tests.small_bench import Bench
+from tests.small_bench import Bench, outcome
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -63,7 +63,7 @@ def test_the_plugin_in_the_readme_runs_as_written(bench: Bench) -> None:
     options = shlex.split(command)[3:]
     done = bench.run(*options, "--json")
     assert done.returncode == 0, done.stderr
-    labels = {row["label"] for row in json.loads(done.stdout)["leaderboard"]["rows"]}
+    labels = {row["label"] for row in outcome(done)["leaderboard"]["rows"]}
     assert labels == {"one_convolution", "threshold"}
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import f1_score, jaccard_score
 
-from tests.small_bench import Bench
+from tests.small_bench import Bench, outcome
 
 PLUGIN = '''\
 """A segmenter of three lines, as its author would write it."""
@@ -97,7 +97,7 @@ def area_fraction(mask: np.ndarray, size: int) -> np.ndarray:
 def test_a_dry_run_prints_the_plan_and_writes_no_result(bench: Bench) -> None:
     done = bench.run("--dry-run", "--json")
     assert done.returncode == 0, done.stderr
-    plan = json.loads(done.stdout)
+    plan = outcome(done)
     assert [trial["state"] for trial in plan["trials"]] == ["new", "new"]
     assert plan["estimate_s"] > 0
     assert plan["data"]["n_train"] == 13
@@ -110,8 +110,15 @@ def test_a_foreign_plugin_given_by_file_is_ranked_with_the_others(bench: Bench) 
     plugin.write_text(PLUGIN.format(body=""))
     done = bench.run("--plugin", "mine.py", "--set", "segmenters=[one_convolution, threshold]", "--json")
     assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+    document = outcome(done)
     assert {trial["label"] for trial in document["trials"]} == {"one_convolution", "threshold"}
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["event"] for one in events[:2]] == ["plan", "trial_started"]
+    assert {"epoch", "testing", "timing", "trial_ended"} <= {one["event"] for one in events}
+    assert all(one["status"] == "done" and one["test"]["iou_pooled"] is not None for one in events
+               if one["event"] == "trial_ended")  # fmt: skip
+    report = bench.folder / document["report"]
+    assert report.name == "report.html" and "Checked when this page was made" in report.read_text()
     record = next(json.loads(path.read_text()) for path in bench.records() if "one_conv" in str(path))
     assert record["segmenter"]["plugin"] == "mine.py"
 
@@ -165,7 +172,7 @@ def test_how_a_plugin_fails_is_classed_right(bench: Bench, body: str, status: st
     done = bench.run("--plugin", "mine.py", "--set", "segmenters=[one_convolution, threshold]",
                      "--set", "limits.trial_seconds=12", "--json")  # fmt: skip
     assert done.returncode == 1, done.stderr
-    trials = {trial["label"]: trial for trial in json.loads(done.stdout)["trials"]}
+    trials = {trial["label"]: trial for trial in outcome(done)["trials"]}
     assert trials["threshold"]["status"] == "done"
     assert trials["one_convolution"]["status"] == status
     assert reason in trials["one_convolution"]["reason"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_bench import Bench, write_birds
+from tests.small_bench import Bench, outcome, write_birds
 
 
 def test_a_cross_validation_tests_every_recording_once_and_is_ranked_as_one(bench: Bench) -> None:
@@ -36,7 +36,7 @@ def test_folds_of_single_recordings_and_a_column_of_the_manifest(bench: Bench) -
     assert "kind" in wrong.stderr
     whole = bench.run("--set", "data.folds=recordings", "--set", "data.where={kind: mixed}", "--dry-run", "--json")
     assert whole.returncode == 0, whole.stderr
-    folds = json.loads(whole.stdout)["folds"]
+    folds = outcome(whole)["folds"]
     assert [fold["data"]["n_test"] for fold in folds].count(2) >= len(folds) - 1
 
 
@@ -48,7 +48,7 @@ def test_a_sweep_prints_one_leaderboard_a_value_and_the_curve(bench: Bench) -> N
     lines = done.stdout.splitlines()
     start = next(index for index, line in enumerate(lines) if line.startswith("| data.sizes.train"))
     assert [line.split("|")[1].strip() for line in lines[start + 2 : start + 4]] == ["4", "8"]
-    document = json.loads(bench.run(*only, "--sweep", "data.sizes.train=4,8", "--json").stdout)
+    document = outcome(bench.run(*only, "--sweep", "data.sizes.train=4,8", "--json"))
     assert [one["data"]["n_train"] for one in document["runs"]] == [4, 8]
     assert [one["data"]["n_test"] for one in document["runs"]] == [8, 8]
     wrong = bench.run("--sweep", "data.sizes.train=4")
@@ -84,10 +84,10 @@ def test_further_tests_of_a_cross_validation_are_its_own(bench: Bench) -> None:
     further = ("--set", f"data.also_test=[{other}]")
     plain = bench.run(*only, *further, "--json")
     assert plain.returncode == 0, plain.stderr
-    (alone,) = json.loads(plain.stdout)["further_tests"]
+    (alone,) = outcome(plain)["further_tests"]
     folded = bench.run(*only, *further, "--set", "data.folds=3", "--json")
     assert folded.returncode == 0, folded.stderr
-    (row,) = json.loads(folded.stdout)["further_tests"]
+    (row,) = outcome(folded)["further_tests"]
     assert (row["test"], row["label"], row["n"], row["is_leaking"]) == ("other", "threshold", 1, False)
     kept = [json.loads(path.read_bytes()) for path in bench.results.rglob("also-other-*.json")]
     assert len(kept) == 4

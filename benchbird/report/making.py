@@ -1,0 +1,225 @@
+"""From the records of a study to its page.
+
+Owns which trials are looked at, and what is left out where something isn't at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchbird.contract import AnySample
+from benchbird.durable import write_durably
+from benchbird.errors import BenchbirdError, ResultsError
+from benchbird.index import Index
+from benchbird.leaderboard import by_label, newest_versions
+from benchbird.pooling import has_predictions
+from benchbird.predictions import Predictions
+from benchbird.ranking import Ranking
+from benchbird.report.curves import trial_curves
+from benchbird.report.figures import Figure
+from benchbird.report.gallery import Exhibit, chosen_images, exhibits
+from benchbird.report.images import ImageScores, image_scores
+from benchbird.report.page import Contents, page
+from benchbird.report.paper import write_paper
+from benchbird.report.repeat import repeat_command
+from benchbird.report.sounds import SoundExample, sound_examples, sound_figure
+from benchbird.results import FoundRecord
+from benchbird.score_tables import Trial
+from benchbird.sound_study import sound_tables
+from benchbird.studies import Study
+from benchbird.trial_states import TrialState, read_states
+
+GALLERY_IMAGES = 16
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StudyData:
+    """The data that a study was made on, found anew.
+
+    Attributes:
+        benchmark: the file that names them, as a command would.
+        overrides: `KEY=VALUE` each.
+        plugins: plugin files that were named beside it.
+        samples: the test split, in the order of its ids.
+        images: uint8 `(N, C, S, S)`, what the networks saw of it; None where they can't be had.
+    """
+
+    benchmark: str
+    overrides: tuple[str, ...]
+    plugins: tuple[str, ...]
+    samples: Sequence[AnySample]
+    images: npt.NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What a page is to hold.
+
+    Attributes:
+        gallery: most images in it.
+        has_sound: whether recordings are cleaned and scored, which takes a tenth of a second for each and mask.
+    """
+
+    gallery: int = GALLERY_IMAGES
+    has_sound: bool = True
+
+
+def make_page(
+    study: Study,
+    ranking: Ranking,
+    index: Index,
+    data: StudyData | None,
+    wishes: Wishes,
+    progress: Callable[[int, int], None],
+) -> str:
+    """The page of a study, HTML.
+
+    Args:
+        study: with its records.
+        ranking: of these.
+        index: remembers which records were checked.
+        data: of the study, where they are at hand.
+        wishes: what to show.
+        progress: gets sounds cleaned, and in all.
+
+    Raises:
+        ResultsError: predictions that can't be read, or aren't those that their record states.
+    """
+    board = ranking.leaderboard
+    current, _ = newest_versions(study.records)
+    places = {id(one.record): one for one in study.found}
+    shown = [places[id(record)] for record in current]
+    trials = _with_predictions(shown)
+    scores = image_scores({row.label: trials[row.label] for row in board.rows if row.label in trials})
+    notices = [*ranking.notices]
+    if scores is not None and data is not None and _ids(data.samples) != list(scores.sample_ids):
+        raise ResultsError("the data's test samples are not those of the trials; give the run's --set and --profile")
+    first = _first_predictions(board_labels=[row.label for row in board.rows], trials=trials) if scores else {}
+    sound_figures, examples = _sound(study, scores, first, data, wishes, progress)
+    pictures, left_out = _gallery(board_networks(ranking), scores, first, data, wishes, _size_of(examples))
+    unended = _unended(study, index)
+    return page(
+        Contents(
+            leaderboard=board,
+            records=tuple(current),
+            curves=trial_curves(shown, unended),
+            scores=scores,
+            exhibits=pictures,
+            gallery_left_out=left_out,
+            has_inputs=data is not None and data.images is not None,
+            sound_figures=sound_figures,
+            examples=examples,
+            unended=unended,
+            repeat=repeat_command(
+                board,
+                benchmark=data.benchmark if data is not None else None,
+                overrides=data.overrides if data is not None else (),
+                plugins=data.plugins if data is not None else (),
+            ),
+            notices=tuple(notices),
+        )
+    )
+
+
+def make_paper(folder: Path, study: Study, ranking: Ranking, *, with_pdf: bool) -> list[Path]:
+    """Write what a paper needs of a study into a folder (`paper.write_paper`); the files.
+
+    Raises:
+        ResultsError: predictions that can't be read, or the disk refused.
+        UsageError: PDF is wanted and matplotlib isn't there.
+    """
+    board = ranking.leaderboard
+    current, _ = newest_versions(study.records)
+    places = {id(one.record): one for one in study.found}
+    shown = [places[id(record)] for record in current]
+    trials = _with_predictions(shown)
+    scores = image_scores({row.label: trials[row.label] for row in board.rows if row.label in trials})
+    return write_paper(folder, board, current, scores, trial_curves(shown, ()), with_pdf=with_pdf)
+
+
+def write_page(path: Path, study: Study, ranking: Ranking, index: Index, data: StudyData | None) -> str:
+    """Write the page beside a study's trials, without sound; a sentence on why it couldn't be, empty where it could."""
+    try:
+        page_text = make_page(study, ranking, index, data, Wishes(has_sound=False), lambda done, of: None)
+        write_durably(path, page_text.encode())
+    except BenchbirdError as error:
+        return f"no report was written: {error}"
+    return ""
+
+
+def board_networks(ranking: Ranking) -> list[str]:
+    """Labels of what was trained by gradients, best first; of everything where nothing was."""
+    rows = ranking.leaderboard.rows
+    return [row.label for row in rows if not row.is_floor] or [row.label for row in rows]
+
+
+def _with_predictions(found: Sequence[FoundRecord]) -> dict[str, list[Trial]]:
+    places = {id(one.record): one for one in found}
+    done = [one.record for one in found if one.record.status == "done" and has_predictions(one)]
+    return {label: [Trial(places[id(record)]) for record in records] for label, records in by_label(done).items()}
+
+
+def _ids(samples: Sequence[AnySample]) -> list[str]:
+    return [sample.sample_id for sample in samples]
+
+
+def _first_predictions(board_labels: Sequence[str], trials: dict[str, list[Trial]]) -> dict[str, Predictions]:
+    """Those of each segmenter's first seed, best segmenter first."""
+    return {label: trials[label][0].predictions() for label in board_labels if label in trials}
+
+
+def _gallery(
+    networks: Sequence[str],
+    scores: ImageScores | None,
+    predictions: dict[str, Predictions],
+    data: StudyData | None,
+    wishes: Wishes,
+    spent: int,
+) -> tuple[tuple[Exhibit, ...], int]:
+    if scores is None:
+        return (), 0
+    chosen = chosen_images(scores, [label for label in networks if label in scores.iou], wishes.gallery)
+    images = data.images if data is not None else None
+    input_of = None if images is None else lambda place: np.asarray(images[place])
+    return exhibits(scores, chosen, predictions, input_of, spent)
+
+
+def _sound(
+    study: Study,
+    scores: ImageScores | None,
+    predictions: dict[str, Predictions],
+    data: StudyData | None,
+    wishes: Wishes,
+    progress: Callable[[int, int], None],
+) -> tuple[tuple[Figure, ...], tuple[SoundExample, ...]]:
+    if data is None or scores is None or not wishes.has_sound:
+        return (), ()
+    spectrum = study.records[0].protocol.get("spectrum", "mirrored")
+    examples = sound_examples(scores, predictions, data.samples, spectrum)
+    if not examples:
+        return (), ()
+    style = {label: place for place, label in enumerate(predictions)}
+    tables = sound_tables(study.found, data.samples, None, progress)
+    return tuple(sound_figure(table, style, place) for place, table in enumerate(tables)), examples
+
+
+def _size_of(examples: Sequence[SoundExample]) -> int:
+    return sum(len(track.sound) + len(track.picture) for example in examples for track in example.tracks)
+
+
+def _unended(study: Study, index: Index) -> tuple[TrialState, ...]:
+    """Trials of the study that have no record."""
+    ended = {part.path.parent for one in study.found for part in (one.folds or (one,))}
+    states = read_states(study.folder, index)
+    return tuple(
+        trial
+        for one in states.studies
+        if not one.is_noise
+        for trial in one.trials
+        if trial.folder not in ended and trial.state not in ("done", "damaged")
+    )

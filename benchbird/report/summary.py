@@ -1,0 +1,168 @@
+"""The page's beginning: five questions that everybody has, answered in words.
+
+Owns the sentences. What they say was decided elsewhere: by the verdict, the comparisons, the strata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchbird.definitions import DEFINITIONS
+from benchbird.plain_text import plain_text
+from benchbird.report.figures import column_name, interval, name, pareto, score
+from benchbird.report.images import ImageScores, Stratification
+from benchbird.score_tables import ScoreRow
+from benchbird.standings import Leaderboard, Row
+
+LEAST_RECORDINGS = 5
+"""A group of fewer says little of a segmenter."""
+MOST_COLUMNS_TOLD = 3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question with its answer, plain text.
+
+    Attributes:
+        question: as a reader would ask.
+        sentences: the answer.
+        anchor: identity of the section that shows it.
+    """
+
+    question: str
+    sentences: tuple[str, ...]
+    anchor: str
+
+
+def answers(leaderboard: Leaderboard, scores: ImageScores | None) -> tuple[Answer, ...]:
+    """Who wins, is it certain, at what cost, where does it fail; how to repeat it is the page's own section."""
+    return (
+        Answer("Who wins?", tuple(_winner(leaderboard)), "leaderboard"),
+        Answer("Is it certain?", tuple(_certainty(leaderboard)), "certainty"),
+        Answer("At what cost?", tuple(_cost(leaderboard)), "cost"),
+        Answer("Where does it fail?", tuple(_failings(leaderboard, scores)), "failings"),
+    )
+
+
+def _winner(leaderboard: Leaderboard) -> Iterator[str]:
+    if leaderboard.unranked:
+        yield leaderboard.unranked
+        return
+    if not leaderboard.rows or (best := leaderboard.rows[0]).score.mean is None:
+        yield "Nobody yet: no segmenter has a score."
+        return
+    title = DEFINITIONS[leaderboard.metric].title
+    yield f"{name(best.label)} has the best mean {title} on test: {interval(best.score)}."
+    tied = _tied(leaderboard, best)
+    if tied:
+        yield f"It can't be told apart from {_listed(tied)}."
+    elif best.letters and len(leaderboard.rows) > 1:
+        yield "It is better than each of the others."
+    if best.is_floor and len(leaderboard.rows) > 1:
+        yield "It learns nothing by gradients: no network is shown to be better than that floor."
+
+
+def _tied(leaderboard: Leaderboard, best: Row) -> list[str]:
+    return [name(row.label) for row in leaderboard.rows if row is not best and set(row.letters) & set(best.letters)]
+
+
+def _certainty(leaderboard: Leaderboard) -> Iterator[str]:
+    if leaderboard.verdict:
+        yield plain_text(leaderboard.verdict[0], 600)
+    elif len(leaderboard.rows) < 2:
+        yield "There is nothing to compare: it takes two segmenters."
+    pairs = len(leaderboard.comparisons)
+    if pairs > 1 and any(row.letters for row in leaderboard.rows):
+        apart = sum(one.is_separable for one in leaderboard.comparisons)
+        yield f"Of all {pairs} pairs of segmenters, {apart} can be told apart (paired, 0.05 after Holm)."
+    seeds = sorted({len(row.seeds) for row in leaderboard.rows})
+    if seeds:
+        count = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        noun = "seed" if seeds == [1] else "seeds"
+        yield (
+            f"It rests on {count} {noun} a segmenter and {leaderboard.n_recordings_test} test recordings "
+            f"({leaderboard.n_test} images)."
+        )
+
+
+def _cost(leaderboard: Leaderboard) -> Iterator[str]:
+    machine = leaderboard.machines[0] if leaderboard.machines else ""
+    timed = [
+        row
+        for row in leaderboard.rows
+        if row.machine == machine and row.score.mean is not None and row.inference_images_per_s
+    ]
+    if not timed:
+        yield "No segmenter was timed."
+        return
+    best = pareto({row.label: (row.inference_images_per_s or 0.0, row.score.mean or 0.0) for row in timed})
+    by_label = {row.label: row for row in timed}
+    for label in reversed(best):
+        row = by_label[label]
+        yield f"{name(label)}: {score(row.score.mean)} at {_speed(row)} images/s{_size(row)}."
+    beaten = [name(row.label) for row in timed if row.label not in best]
+    if beaten:
+        yield f"Slower and no better than one of these: {_listed(beaten)}."
+    yield f"In inference at batch {leaderboard.inference_batch_size} on {plain_text(machine, 120)}."
+
+
+def _speed(row: Row) -> str:
+    """Three digits that count, without a power of ten."""
+    value = row.inference_images_per_s or 0.0
+    return f"{float(f'{value:.3g}'):,.10g}"
+
+
+def _size(row: Row) -> str:
+    if row.parameters is None:
+        return ""
+    return f", {row.parameters / 1e6:.3g} million parameters" if row.parameters else ", without parameters"
+
+
+def _failings(leaderboard: Leaderboard, scores: ImageScores | None) -> Iterator[str]:
+    if scores is None:
+        yield "Unknown: the trials' predictions aren't at hand."
+        return
+    row = next((one for one in leaderboard.rows if one.label in scores.iou), None)
+    if row is None:
+        yield "Unknown: no segmenter's predictions are at hand."
+        return
+    missed = scores.missed_share[row.label]
+    if missed is not None:
+        yield (
+            f"Of the pixels that {name(row.label)} gets wrong, {100 * missed:.0f} % are bird that it misses and "
+            f"{100 - round(100 * missed)} % are no bird."
+        )
+    told = 0
+    for strata in scores.strata:
+        worst, best = _extremes(strata, row.label)
+        if worst is None or best is None:
+            continue
+        column = column_name(strata.column)
+        low, high = (score(one.estimates[row.label].mean) for one in (worst, best))
+        yield (
+            f"By {column}, its IoU is lowest on {plain_text(worst.name, 40)} ({low}) and highest on "
+            f"{plain_text(best.name, 40)} ({high})."
+        )
+        told += 1
+        if told == MOST_COLUMNS_TOLD:
+            break
+    if not told:
+        yield "The data set knows nothing of its images by which they could be grouped."
+
+
+def _extremes(strata: Stratification, label: str) -> tuple[ScoreRow | None, ScoreRow | None]:
+    """The groups with the lowest and the highest score, of those with enough recordings."""
+    known = [
+        (mean, row)
+        for row in strata.rows
+        if row.n_recordings >= LEAST_RECORDINGS and (mean := row.estimates[label].mean) is not None
+    ]
+    if len(known) < 2:
+        return None, None
+    known.sort(key=lambda one: one[0])
+    return known[0][1], known[-1][1]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

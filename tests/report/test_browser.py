@@ -1,0 +1,150 @@
+"""The page in a real browser: it asks for nothing, nothing overflows, it is accessible, and it can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchbird.contract import Sample
+from benchbird.index import index_of
+from benchbird.ranking import rank_study
+from benchbird.report.making import StudyData, Wishes, make_page
+from benchbird.studies import select_study
+from tests.browser import Visit, browse, visit
+from tests.predictions_factory import MadeUpImages, write_study
+
+IMAGES = MadeUpImages(without_bird=2, attributes={"snr_db": ["-2", "3", "8"], "noise": ["rain", "wind"]})
+LEVELS = {"unet": 0.75, "atrous_segnet": 0.7, "a_segmenter_with_quite_a_long_name_of_its_own": 0.4}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("results")
+    folder = write_study(results, LEVELS, seeds=(0, 1, 2), images=IMAGES)
+    for trial in folder.glob("*/seed-*"):
+        lines = [f'{{"epoch": {n}, "train_loss": {1 / n}, "val_iou_pooled": {0.6 - 0.3 / n}}}' for n in range(1, 9)]
+        (trial / "curve.jsonl").write_text("\n".join(lines))
+    images = np.random.default_rng(0).integers(0, 255, (IMAGES.n_test, 1, 32, 32), dtype=np.uint8)
+    with index_of(results / "cache") as index:
+        choice = select_study(results, results=results, index=index)
+        ranking = rank_study(choice.study.found, index)
+        samples = [
+            Sample(sample_id=one, recording_id=one, image=folder / one, mask=folder / one)
+            for one in _sample_ids(folder)
+        ]
+        data = StudyData(benchmark="birds.yaml", overrides=(), plugins=(), samples=samples, images=images)
+        page = make_page(choice.study, ranking, index, data, Wishes(gallery=8, has_sound=False), lambda done, of: None)
+    (results / "report.html").write_text(page, encoding="utf-8")
+    return results / "report.html"
+
+
+def _sample_ids(folder: Path) -> tuple[str, ...]:
+    from benchbird.predictions import read_predictions
+
+    return read_predictions(next(folder.glob("*/seed-0/predictions.npz"))).sample_ids
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with browse() as opened:
+        yield opened
+
+
+@pytest.fixture
+def visited(browser: Any, path: Path) -> Iterator[Visit]:
+    visited = visit(browser, path)
+    yield visited
+    assert visited.complaints == [] and visited.requests == []
+    visited.page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_it_fits_asks_for_nothing_and_is_accessible(browser: Any, path: Path, width: int, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    visited = visit(browser, path, width, scheme)
+    page = visited.page
+    for summary in page.locator("summary").all():
+        summary.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+    assert visited.complaints == [] and visited.requests == []
+    page.close()
+
+
+def labels(page: Any) -> list[str]:
+    return [str(text) for text in page.locator("#leaderboard table").first.locator("tbody th").all_inner_texts()]
+
+
+def test_the_leaderboard_is_sorted_by_mouse_and_by_keyboard(visited: Visit) -> None:
+    page = visited.page
+    ranked = labels(page)
+    assert ranked[0] == "unet"
+    heading = page.locator("#leaderboard thead th", has_text="IoU pooled").first
+    heading.locator("button").click()
+    assert heading.get_attribute("aria-sort") == "descending" and labels(page) == ranked
+    heading.locator("button").click()
+    assert heading.get_attribute("aria-sort") == "ascending" and labels(page) == ranked[::-1]
+    name = page.locator("#leaderboard thead th", has_text="segmenter").first
+    name.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert name.get_attribute("aria-sort") == "ascending" and heading.get_attribute("aria-sort") is None
+    assert labels(page) == sorted(ranked)
+
+
+def test_any_two_segmenters_are_set_against_each_other(visited: Visit) -> None:
+    page = visited.page
+    points = [mark.get_attribute("cx") for mark in page.locator("#figure-scatter .m").all()]
+    assert len(points) == IMAGES.n_test - 2
+    page.select_option("#pair-x", label="atrous_segnet")
+    page.select_option("#pair-y", label="atrous_segnet")
+    marks = page.locator("#figure-scatter .m").all()
+    assert [mark.get_attribute("cx") for mark in marks] != points
+    assert page.locator("#pair-said").inner_text() == (
+        f"atrous_segnet is better on 0 of {len(points)} images, equal on {len(points)}."
+    )
+    page.locator("#figure-scatter summary").click()
+    rows = page.locator("#figure-scatter tbody tr").all()
+    assert len(rows) == len(points) and all(
+        cells[0] == cells[1] for cells in (row.locator("td").all_inner_texts() for row in rows)
+    )
+
+
+def test_the_gallery_shows_errors_or_predictions_one_group_or_all(visited: Visit, tmp_path: Path) -> None:
+    page = visited.page
+    exhibits = page.locator(".exhibit")
+    assert exhibits.count() == 8
+    picture = page.locator(".exhibit img.errors").first
+    page.get_by_label("predictions", exact=True).check()
+    picture.screenshot(path=str(tmp_path / "prediction.png"))
+    shown = np.asarray(Image.open(tmp_path / "prediction.png").convert("RGB")).reshape(-1, 3)
+    assert {tuple(pixel) for pixel in shown[:: len(shown) // 500].tolist()} <= {(0, 0, 0), (255, 255, 255)}
+    assert page.locator("#error-legend").is_hidden()
+    page.get_by_label("errors", exact=True).check()
+    page.get_by_label("worst", exact=True).check()
+    visible = [one.get_attribute("data-group") for one in exhibits.all() if one.is_visible()]
+    assert visible and set(visible) == {"worst"}
+
+
+def test_an_image_is_enlarged_and_leafed_through_by_keyboard(visited: Visit) -> None:
+    page = visited.page
+    first = page.locator(".panels button").first
+    first.focus()
+    page.keyboard.press("Enter")
+    caption = page.locator("#large-caption")
+    assert page.locator("#large").is_visible()
+    before = caption.inner_text()
+    page.keyboard.press("ArrowRight")
+    assert caption.inner_text() != before
+    page.keyboard.press("ArrowLeft")
+    assert caption.inner_text() == before
+    page.keyboard.press("Escape")
+    assert page.locator("#large").is_hidden()
+    assert page.evaluate("document.activeElement === document.querySelector('.panels button')")

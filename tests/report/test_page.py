@@ -1,0 +1,171 @@
+"""The page as a document: what stands in it, and that nothing of a record can become markup or script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from benchbird.index import index_of
+from benchbird.protocol import Protocol
+from benchbird.ranking import rank_study
+from benchbird.record_json import record_bytes
+from benchbird.report.making import Wishes, make_page
+from benchbird.results import add_record, read_record
+from benchbird.studies import select_study
+from tests.predictions_factory import MadeUpImages, write_study, write_trial
+from tests.record_factory import PROTOCOL, make_record, make_segmenter
+
+EVIL = "<script>alert(1)</script>"
+IMAGES = MadeUpImages(without_bird=2, attributes={"snr_db": ["-2", "3", "8"], "noise": [EVIL, "wind"]})
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would act upon."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.contents: dict[str, list[str]] = {"script": [], "style": []}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in self.contents:
+            self.contents[tag].append("")
+
+    def handle_data(self, data: str) -> None:
+        last = self.tags[-1][0] if self.tags else ""
+        if last in self.contents and self.get_starttag_text() is not None and self.cdata_elem == last:
+            self.contents[last][-1] += data
+        else:
+            self.text.append(data)
+
+
+def page_of(results: Path, gallery: int = 6) -> str:
+    with index_of(results / "cache") as index:
+        choice = select_study(results, results=results, index=index)
+        ranking = rank_study(choice.study.found, index)
+        wishes = Wishes(gallery=gallery)
+        return make_page(choice.study, ranking, index, None, wishes, lambda done, of: None)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    return reader
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    results = tmp_path_factory.mktemp("results")
+    folder = write_study(results, {"unet": 0.7, "evil": 0.6, "style": 0.5}, seeds=(0, 1), images=IMAGES)
+    # No folder of ours is named so, but records come from other people.
+    for label, name in (("evil", EVIL), ("style", "</style>")):
+        for path in folder.glob(f"{label}-*/seed-*/record.json"):
+            record = read_record(path)
+            path.write_bytes(record_bytes(replace(record, segmenter=replace(record.segmenter, label=name))))
+    add_record(
+        _made(folder / "other-00000000" / "seed-7"),
+        make_record(make_segmenter("other"), seed=7, status="failed", reason=f"it said {EVIL}",
+                    data=IMAGES.summary(), protocol=_protocol()),
+    )  # fmt: skip
+    unended = _made(folder / "waiting-00000000" / "seed-0")
+    (unended / "status.json").write_text(json.dumps({"status": "interrupted", "epochs": 5}))
+    (unended / "curve.jsonl").write_text(json.dumps({"epoch": 1, "train_loss": 0.5, "val_iou_pooled": 0.2}))
+    return page_of(results)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _protocol() -> Protocol:
+    return replace(PROTOCOL, image_size=IMAGES.image_size)
+
+
+def test_only_the_page_s_own_script_and_style_may_run(page: str) -> None:
+    reader = read(page)
+    policy = next(attributes["content"] for tag, attributes in reader.tags if attributes.get("http-equiv"))
+    assert policy is not None and policy.startswith("default-src 'none'; img-src data:; media-src data:;")
+    assert "unsafe" not in policy
+    for kind in ("style", "script"):
+        [content] = [
+            text for text, (_, attributes) in zip(
+                reader.contents[kind], [one for one in reader.tags if one[0] == kind], strict=True
+            ) if attributes.get("type") != "application/json"
+        ]  # fmt: skip
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+
+
+def test_names_are_text_wherever_they_stand(page: str) -> None:
+    reader = read(page)
+    assert len([tag for tag, _ in reader.tags if tag == "script"]) == 2
+    assert page.count("<script") == 2 and page.count("</style>") == 1
+    assert any(EVIL in text for text in reader.text)
+    for tag, attributes in reader.tags:
+        assert "style" not in attributes and not any(name.startswith("on") for name in attributes), (tag, attributes)
+        for name in ("src", "href"):
+            target = attributes.get(name) or "#"
+            assert target.startswith(("#", "data:")), target
+    [text] = re.findall(r'<script type="application/json" id="images">(.*?)</script>', page)
+    assert EVIL in json.loads(text)["labels"]
+
+
+def test_it_says_what_a_reader_asks_for(page: str) -> None:
+    text = " ".join(read(page).text)
+    for words in ("Who wins?", "Is it certain?", "At what cost?", "Where does it fail?", "How do I repeat it?"):
+        assert words in text
+    assert "unet has the best mean IoU pooled on test: 0." in text
+    assert "benchbird run benchmarks/birdsound.yaml --profile cpu --seeds 0,1,7" in text
+    assert "seed 7: failed: it said" in text
+    assert "waiting" in text and "interrupted, epoch 1 of 5" in text
+    assert "Unfinished: 7 trials have ended, 1 has not." in text
+    assert "Give" not in text or "--benchmark" in text
+
+
+def test_identities_are_unique_and_links_lead_somewhere(page: str) -> None:
+    reader = read(page)
+    identities = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
+    assert len(identities) == len(set(identities))
+    links = [str(attributes["href"])[1:] for tag, attributes in reader.tags if tag == "a"]
+    assert set(links) <= set(identities)
+
+
+def test_every_chart_has_a_table_behind_it(page: str) -> None:
+    reader = read(page)
+    figures = [attributes["id"] for tag, attributes in reader.tags if tag == "figure" and "id" in attributes]
+    assert {"figure-standing", "figure-cost-inference", "figure-distribution", "figure-scatter", "figure-thresholds",
+            "figure-by-snr-db", "figure-by-noise", "figure-curve-val-0"} <= set(map(str, figures))  # fmt: skip
+    for figure in figures:
+        inside = page.split(f'id="{figure}"', 1)[1].split("</figure>", 1)[0]
+        assert inside.count("<svg") == 1 and inside.count("<table") == 1, figure
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_one_segmenter_has_a_page_too(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+    write_study(tmp_path, {"unet": 0.7}, seeds=seeds, images=IMAGES)
+    text = " ".join(read(page_of(tmp_path)).text)
+    assert "There is nothing to compare: it takes two segmenters." in text
+
+
+def test_without_predictions_the_records_still_make_a_page(tmp_path: Path) -> None:
+    folder = write_trial(tmp_path, "unet", images=IMAGES)
+    (folder / "predictions.npz").unlink()
+    text = " ".join(read(page_of(tmp_path)).text)
+    assert "Unknown: the trials' predictions aren't at hand." in text and "1 trial has no predictions file" in text
+
+
+def test_a_study_of_failures_alone_says_so(tmp_path: Path) -> None:
+    add_record(_made(tmp_path / "birdsound" / "s" / "unet-00000000" / "seed-0"),
+               make_record(status="diverged", reason="the loss was NaN"))  # fmt: skip
+    text = " ".join(read(page_of(tmp_path)).text)
+    assert "Nobody yet: no segmenter has a score." in text and "diverged: the loss was NaN" in text
