@@ -14,6 +14,7 @@ from benchbird.contract import (
     hookimpl,
 )
 from benchbird.errors import BenchbirdError
+from benchbird.notebook import load_results, run
 
 __version__ = "0.1.0"
 
@@ -28,4 +29,6 @@ __all__ = [
     "SegmenterSpec",
     "__version__",
     "hookimpl",
+    "load_results",
+    "run",
 ]

@@ -98,14 +98,11 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def run(settings: Settings) -> int:
-    """Carry out one run, or one for each value of a sweep; the exit code."""
-    from benchbird.execution.server import warm_up
+    """Carry out one run, or one for each value of a sweep, and show what it came to; the exit code."""
     from benchbird.sweep import parse_sweep
 
-    if not settings.dry_run:
-        warm_up()  # before anything else, so that what trials import is imported beside what this process does
     if settings.sweep is None:
-        outcome = _run_benchmark(settings)
+        outcome = carry_out(settings)
         _show(settings, outcome)
         return outcome.code
     sweep = parse_sweep(settings.sweep)
@@ -113,13 +110,17 @@ def run(settings: Settings) -> int:
     for value in sweep.values:
         click.echo(f"sweep      {sweep.override(value)}", err=True)
         overrides = (*settings.overrides, sweep.override(value))
-        outcomes.append(_run_benchmark(replace(settings, overrides=overrides)))
+        outcomes.append(carry_out(replace(settings, overrides=overrides)))
     _show_sweep(settings, sweep, outcomes)
     return max(outcome.code for outcome in outcomes)
 
 
-def _run_benchmark(settings: Settings) -> Outcome:
+def carry_out(settings: Settings) -> Outcome:
     """Run a benchmark: its study, or one for each fold of its cross-validation, which are then pooled."""
+    from benchbird.execution.server import warm_up
+
+    if not settings.dry_run:
+        warm_up()  # before anything else, so that what trials import is imported beside what this process does
     config, plugin_files, registry, device = _decide(settings)
     # Not before: with these comes torch, and a mistake in the file is told sooner.
     from benchbird.cache_folder import cache_folder
