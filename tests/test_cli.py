@@ -283,3 +283,23 @@ def test_a_disk_that_takes_no_output_is_said(tmp_path: Path) -> None:
     assert done.stderr == (
         "benchbird: what was to be printed could not be written: No space left on device; make room, then run again\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("benchbird lea", "leaderboard"), ("benchbird run --dry", "--dry-run"), ("benchbird data che", "check")],
+)
+def test_a_shell_completes_commands_and_options(words: str, completed: str) -> None:
+    environment = {**os.environ, "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1),
+                   "_BENCHBIRD_COMPLETE": "bash_complete"}  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "benchbird"], env=environment, capture_output=True, text=True,
+                          timeout=60)  # fmt: skip
+    assert done.stdout.splitlines() == [f"plain,{completed}"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_its_script(shell: str) -> None:
+    environment = {**os.environ, "_BENCHBIRD_COMPLETE": f"{shell}_source"}
+    done = subprocess.run([sys.executable, "-m", "benchbird"], env=environment, capture_output=True, text=True,
+                          timeout=60)  # fmt: skip
+    assert "_BENCHBIRD_COMPLETE=" in done.stdout and "benchbird" in done.stdout
