@@ -114,7 +114,8 @@ def learning_figures(leaderboard: Leaderboard, curves: Sequence[TrialCurve]) -> 
     last = max((curve.epochs[-1] for curve in curves), default=1)
     style = styles(leaderboard)
     figures = []
-    for number, label in enumerate(dict.fromkeys(curve.label for curve in curves)):
+    labels = sorted({curve.label for curve in curves}, key=lambda label: (style.get(label, len(style)), label))
+    for number, label in enumerate(labels):
         own = [curve for curve in curves if curve.label == label]
         for kind, heading, values in (("val", "validation IoU", ious), ("loss", "training loss", losses)):
             lines = tuple(_points(curve.epochs, curve.val_iou if kind == "val" else curve.loss) for curve in own)
@@ -211,7 +212,7 @@ def _cost(
     axis = log_axis(label, [value for _, value in points])
     guide = _frontier([(value, row.score.mean or 0.0) for row, value in points], axis) if more_is_better else ()
     table = tuple(
-        (name(row.label), score(row.score.mean), score(row.score.low), score(row.score.high), f"{value:,.4g}")
+        (name(row.label), score(row.score.mean), score(row.score.low), score(row.score.high), amount(value))
         for row, value in points
     )
     return Figure(
@@ -401,6 +402,11 @@ def column_name(column: str) -> str:
 def name(label: str) -> str:
     """A label on one line, of bearable length."""
     return plain_text(label, 60) or MISSING
+
+
+def amount(value: float) -> str:
+    """Three digits that count, without a power of ten: `79,200`, `28.1`."""
+    return f"{float(f'{value:.3g}'):,.10g}"
 
 
 def score(value: float | None) -> str:

@@ -34,9 +34,9 @@ InputOf = Callable[[int], npt.NDArray[np.uint8]]
 GROUPS = {
     "worst": "Worst: the lowest IoU, averaged over the networks",
     "disagreement": "Disagreement: IoU furthest apart between networks",
-    "median": "Middle: around the median IoU",
+    "median": "Median: around the median IoU",
     "best": "Best: the highest IoU",
-    "false alarm": "False alarms: no bird, and most of it taken for bird",
+    "false alarm": "False alarms: no bird in it; the most wrong pixels first",
 }
 """Why an image is shown, in the order of the page."""
 
@@ -176,7 +176,7 @@ _TOLD = {"voice": "{}", "noise": "{}", "snr_db": "SNR {} dB", "species": "{}", "
 
 def _note(attributes: Mapping[str, str]) -> str:
     told = [form.format(attributes[name]) for name, form in _TOLD.items() if attributes.get(name, "").strip()]
-    return ", ".join(told)
+    return ", ".join(told).replace(" -", " −")
 
 
 def _text(predicted: npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_]) -> str:

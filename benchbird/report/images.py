@@ -24,6 +24,9 @@ MOST_COLUMNS = 6
 MOST_GROUPS = 12
 """A column with more groups isn't drawn: nobody could read it. `benchbird scores --by` has them all."""
 
+LEAST_IMAGES = 3
+"""Two groups of a column must have as many with bird, or it tells nothing."""
+
 _FIRST = ("snr_db", strata.MASK_SIZE, "voice", "noise", "species")
 _NOT_SHOWN = frozenset({strata.RECORDING, "seconds", "sample_rate", "spectrum"})
 
@@ -139,9 +142,12 @@ def _columns(predictions: Predictions) -> list[str]:
     there = [column for column in strata.columns(predictions) if column not in _NOT_SHOWN]
     ordered = [column for column in _FIRST if column in there]
     ordered += [column for column in there if column not in _FIRST]
+    has_bird = predictions.test.protocol[:, [0, 2]].sum(1) > 0
     shown = []
     for column in ordered:
-        if 2 <= len(strata.group(predictions, column)) <= MOST_GROUPS:
+        groups = strata.group(predictions, column)
+        is_telling = sum(int((images & has_bird).sum()) >= LEAST_IMAGES for images in groups.values()) > 1
+        if len(groups) <= MOST_GROUPS and is_telling:
             shown.append(column)
     return shown[:MOST_COLUMNS]
 

@@ -6,12 +6,18 @@ function numberIn(text) {
   return found === null ? NaN : Number(found[0]);
 }
 
+/* Where the least is the best. */
+const LOW_FIRST = /^(#|ranks|.* ms|parameters|Mparam|GFLOP)$/;
+
 function sortBy(table, column, ascending) {
   const body = table.tBodies[0];
   const rows = Array.from(body.rows);
   const isNumber = table.tHead.rows[0].cells[column].classList.contains("n");
   const key = (row) => row.cells[column].textContent.trim();
   rows.sort((first, second) => {
+    if (!isNumber && /^[−\d]/.test(key(first)) && /^[−\d]/.test(key(second))) {
+      return (ascending ? 1 : -1) * (numberIn(key(first)) - numberIn(key(second)));
+    }
     if (!isNumber) return (ascending ? 1 : -1) * key(first).localeCompare(key(second));
     const [one, other] = [numberIn(key(first)), numberIn(key(second))];
     if (Number.isNaN(one) || Number.isNaN(other)) return Number.isNaN(one) - Number.isNaN(other);
@@ -28,7 +34,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     heading.append(button);
     button.addEventListener("click", () => {
       const ascending = heading.getAttribute("aria-sort") === "descending" ||
-        (heading.getAttribute("aria-sort") === null && !heading.classList.contains("n"));
+        (heading.getAttribute("aria-sort") === null &&
+          (!heading.classList.contains("n") || LOW_FIRST.test(button.textContent.trim())));
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
       heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
       sortBy(table, column, ascending);
@@ -104,6 +111,8 @@ if (tools !== null) {
       for (const exhibit of exhibits) {
         exhibit.hidden = event.target.value !== "" && exhibit.dataset.group !== event.target.value;
       }
+      const shown = exhibits.filter((exhibit) => !exhibit.hidden).length;
+      document.getElementById("gallery-said").textContent = shown + " of " + exhibits.length + " images shown";
     }
   });
 
@@ -132,6 +141,9 @@ if (tools !== null) {
   document.getElementById("large-previous").addEventListener("click", () => step(-1));
   document.getElementById("large-next").addEventListener("click", () => step(1));
   document.getElementById("large-close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
   dialog.addEventListener("keydown", (event) => {
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
@@ -139,5 +151,13 @@ if (tools !== null) {
   dialog.addEventListener("close", () => {
     const shown = panels.filter((panel) => !panel.closest(".exhibit").hidden);
     if (shown[current]) shown[current].focus();
+  });
+}
+
+/* One sound at a time. */
+const players = Array.from(document.querySelectorAll("audio"));
+for (const player of players) {
+  player.addEventListener("play", () => {
+    for (const other of players) if (other !== player) other.pause();
   });
 }

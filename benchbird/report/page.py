@@ -19,6 +19,7 @@ import numpy as np
 
 from benchbird.environment import describe_machine
 from benchbird.plain_text import plain_text
+from benchbird.record_json import started_moment
 from benchbird.records import TrialRecord
 from benchbird.report import figures, svg
 from benchbird.report.curves import TrialCurve
@@ -82,7 +83,8 @@ def page(contents: Contents) -> str:
     title, subtitle = headline(board)
     return template.render(
         title=title,
-        subtitle=f"{subtitle[0].upper()}{subtitle[1:]}",
+        # Without the smallest gap that could be seen: the verdict says it of each pair.
+        subtitle=f"{subtitle[0].upper()}{subtitle[1:].split(';')[0].rstrip('.')}.",
         style=style,
         style_hash=_hash(style),
         script=script,
@@ -118,7 +120,14 @@ def page(contents: Contents) -> str:
         segmenters=_segmenters(contents.records),
         environments=_environments(contents.records),
         version=version("benchbird"),
+        when=_when(contents.records),
     )
+
+
+def _when(records: Sequence[TrialRecord]) -> str:
+    """The days on which the trials were started."""
+    days = sorted({started_moment(record).strftime("%Y-%m-%d") for record in records})
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
 def _hash(text: str) -> str:

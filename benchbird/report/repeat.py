@@ -54,11 +54,11 @@ def repeat_command(
         remarks = [f"Checked when this page was made: that file gives {digests}, as the trials were run with."]
     else:
         remarks = [
-            f"Not checked: records hold no paths. It repeats the study if the file gives {digests}, which "
-            "`--dry-run` prints."
+            f"Not checked: records hold no paths. It repeats the study if the file gives {digests}, which the "
+            "option --dry-run prints."
         ]
     remarks.append(
         "On one machine the same scores come out to the last digit; on another, and on a GPU, they differ by rounding. "
-        "`benchbird verify` checks records and weights."
+        "The command benchbird verify checks records and weights."
     )
     return Repeat(plain_text(shlex.join(words), 1000), tuple(remarks))

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchbird.definitions import DEFINITIONS
+from benchbird.literature import SYNTHETIC
 from benchbird.plain_text import plain_text
-from benchbird.report.figures import column_name, interval, name, pareto, score
+from benchbird.report.figures import amount, column_name, interval, name, pareto, score
 from benchbird.report.images import ImageScores, Stratification
 from benchbird.score_tables import ScoreRow
 from benchbird.standings import Leaderboard, Row
@@ -54,13 +55,31 @@ def _winner(leaderboard: Leaderboard) -> Iterator[str]:
         return
     title = DEFINITIONS[leaderboard.metric].title
     yield f"{name(best.label)} has the best mean {title} on test: {interval(best.score)}."
-    tied = _tied(leaderboard, best)
-    if tied:
-        yield f"It can't be told apart from {_listed(tied)}."
+    if tied := _tied(leaderboard, best):
+        yield f"It can't be told apart from {_listed(tied)}: the first place is shared."
     elif best.letters and len(leaderboard.rows) > 1:
         yield "It is better than each of the others."
+    yield from _other_winners(leaderboard, best)
+    if weak := [name(row.label) for row in leaderboard.rows if row.is_above_floor is False]:
+        yield f"Not shown to be better than a floor, which learns nothing: {_listed(weak)}."
     if best.is_floor and len(leaderboard.rows) > 1:
         yield "It learns nothing by gradients: no network is shown to be better than that floor."
+
+
+_OTHER_SCORES = {
+    "iou_native": "IoU at the images' own size",
+    "iou_image_mean": "IoU averaged over images",
+    "iou_val_threshold": "IoU at each one's best threshold on validation",
+}
+
+
+def _other_winners(leaderboard: Leaderboard, best: Row) -> Iterator[str]:
+    """What another score would say."""
+    for key, words in _OTHER_SCORES.items():
+        means = {row.label: getattr(row, key).mean for row in leaderboard.rows}
+        known = {label: mean for label, mean in means.items() if mean is not None}
+        if known and (first := max(known, key=lambda label: known[label])) != best.label:
+            yield f"By {words}, {name(first)} is ahead ({score(known[first])})."
 
 
 def _tied(leaderboard: Leaderboard, best: Row) -> list[str]:
@@ -68,6 +87,9 @@ def _tied(leaderboard: Leaderboard, best: Row) -> list[str]:
 
 
 def _certainty(leaderboard: Leaderboard) -> Iterator[str]:
+    best = leaderboard.rows[0] if leaderboard.rows else None
+    if best is not None and best.letters and not leaderboard.unranked and len(leaderboard.rows) > 1:
+        yield "No: the first place is undecided." if _tied(leaderboard, best) else "Yes: the first place is decided."
     if leaderboard.verdict:
         yield plain_text(leaderboard.verdict[0], 600)
     elif len(leaderboard.rows) < 2:
@@ -84,6 +106,8 @@ def _certainty(leaderboard: Leaderboard) -> Iterator[str]:
             f"It rests on {count} {noun} a segmenter and {leaderboard.n_recordings_test} test recordings "
             f"({leaderboard.n_test} images)."
         )
+    if leaderboard.dataset == SYNTHETIC:
+        yield "The data are generated: nothing of this is shown for real recordings."
 
 
 def _cost(leaderboard: Leaderboard) -> Iterator[str]:
@@ -100,17 +124,13 @@ def _cost(leaderboard: Leaderboard) -> Iterator[str]:
     by_label = {row.label: row for row in timed}
     for label in reversed(best):
         row = by_label[label]
-        yield f"{name(label)}: {score(row.score.mean)} at {_speed(row)} images/s{_size(row)}."
+        latency = "" if row.latency_p50_ms is None else f", {amount(row.latency_p50_ms)} ms for an image alone"
+        speed = f"{amount(row.inference_images_per_s or 0.0)} images/s"
+        yield f"{name(label)}: {score(row.score.mean)} at {speed}{latency}{_size(row)}."
     beaten = [name(row.label) for row in timed if row.label not in best]
     if beaten:
-        yield f"Slower and no better than one of these: {_listed(beaten)}."
-    yield f"In inference at batch {leaderboard.inference_batch_size} on {plain_text(machine, 120)}."
-
-
-def _speed(row: Row) -> str:
-    """Three digits that count, without a power of ten."""
-    value = row.inference_images_per_s or 0.0
-    return f"{float(f'{value:.3g}'):,.10g}"
+        yield f"Both slower and lower than another one: {_listed(beaten)}."
+    yield f"In inference, in batches of {leaderboard.inference_batch_size}, on {plain_text(machine, 120)}."
 
 
 def _size(row: Row) -> str:
@@ -130,23 +150,26 @@ def _failings(leaderboard: Leaderboard, scores: ImageScores | None) -> Iterator[
     missed = scores.missed_share[row.label]
     if missed is not None:
         yield (
-            f"Of the pixels that {name(row.label)} gets wrong, {100 * missed:.0f} % are bird that it misses and "
-            f"{100 - round(100 * missed)} % are no bird."
+            f"Of the pixels that {name(row.label)} gets wrong, {100 * missed:.0f} % are bird that it misses, "
+            f"{100 - round(100 * missed)} % are false alarms."
         )
-    told = 0
-    for strata in scores.strata:
+    told, unclear = 0, []
+    for strata in scores.strata[:MOST_COLUMNS_TOLD]:
         worst, best = _extremes(strata, row.label)
         if worst is None or best is None:
             continue
-        column = column_name(strata.column)
-        low, high = (score(one.estimates[row.label].mean) for one in (worst, best))
-        yield (
-            f"By {column}, its IoU is lowest on {plain_text(worst.name, 40)} ({low}) and highest on "
-            f"{plain_text(best.name, 40)} ({high})."
-        )
         told += 1
-        if told == MOST_COLUMNS_TOLD:
-            break
+        column = column_name(strata.column)
+        low, high = (one.estimates[row.label] for one in (worst, best))
+        if low.high is None or high.low is None or low.high >= high.low:
+            unclear.append(column)
+            continue
+        yield (
+            f"By {column}, its IoU is lowest on {plain_text(worst.name, 40)}, {interval(low)}, and highest on "
+            f"{plain_text(best.name, 40)}, {interval(high)}."
+        )
+    if unclear:
+        yield f"No clear difference by {_listed(unclear)} (groups of {LEAST_RECORDINGS} recordings and more)."
     if not told:
         yield "The data set knows nothing of its images by which they could be grouped."
 

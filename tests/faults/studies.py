@@ -276,7 +276,7 @@ def leftovers(bench: Bench) -> list[Path]:
 
     A temporary file of a killed write stays until `benchbird clean`, and nothing ever reads it.
     """
-    kept = {"record.json", "curve.jsonl", "log.txt", "predictions.npz", "weights.safetensors"}
+    kept = {"record.json", "curve.jsonl", "log.txt", "predictions.npz", "weights.safetensors", "report.html"}
     files = [path for path in bench.results.rglob("*") if path.is_file() and path.suffix != TEMPORARY_SUFFIX]
     return [path for path in files if path.name not in kept]
 
