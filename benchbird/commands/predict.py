@@ -1,8 +1,8 @@
-"""`benchbird predict`: what a trial's model takes for bird in recordings, as boxes or pictures."""
+"""`benchbird predict`: what a trial's model takes for bird in recordings and images, as boxes or pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +15,9 @@ from benchbird.option_types import FiniteRange
 if TYPE_CHECKING:
     from benchbird.audio.recordings import Recording
     from benchbird.ears import Ear
+    from benchbird.image_marking import Marking
 
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 FORMATS = ("raven", "audacity", "csv", "png")
 
 
@@ -26,7 +28,7 @@ class Settings:
     recordings: tuple[Path, ...]
     trial: Path
     output: Path | None
-    form: Literal["raven", "audacity", "csv", "png"]
+    form: Literal["raven", "audacity", "csv", "png"] | None
     overwrite: bool
     least_s: float
     window_s: float | None
@@ -35,13 +37,14 @@ class Settings:
 
 
 @click.command(epilog="Example: benchbird predict dawn.wav --trial results/birdsound/2f0c.../unet-1a2b3c4d/seed-0")
-@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RECORDING...")
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option("--trial", required=True, type=click.Path(path_type=Path), metavar="DIR",
               help="Folder of the ended trial whose model is used.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Folder for what is written.  [default: beside each recording]")  # fmt: skip
-@click.option("--format", "form", type=click.Choice(FORMATS), default="raven", show_default=True,
-              help="Raven selection table, Audacity labels, CSV, or the mask as a picture.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(FORMATS),
+              help="Raven selection table, Audacity labels, CSV, or the mask as a picture.  [default: raven for "
+              "recordings, png for images]")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace files that are there, corrected by a person perhaps.")
 @click.option("--least", "least_s", type=FiniteRange(min=0, max=60), default=0.01, show_default=True,
               metavar="SECONDS", help="Leave out calls that are shorter.")  # fmt: skip
@@ -53,11 +56,12 @@ class Settings:
               help="Where to compute.")  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Mark what a trial's model takes for bird in recordings.
+    """Mark what a trial's model takes for bird in recordings or images.
 
-    RECORDING is WAV, FLAC, OGG or MP3 by content, of any length. Each connected piece of the mask becomes one box in
-    time and frequency, in a file that Raven or Audacity opens. `png` writes the mask itself, mirrored as the published
-    masks are. Exit code 1 if a recording can't be used; the others are marked.
+    FILE is a recording (WAV, FLAC, OGG or MP3) or an image (PNG, JPEG or TIFF), by content. Of a recording, each
+    connected piece of the mask becomes one box in time and frequency, in a file that Raven or Audacity opens; `png`
+    writes the mask itself, mirrored as the published masks are. Of an image, its mask, the probability of bird and an
+    overlay are written at its own size. Exit code 1 if a file can't be used; the others are marked.
     """
     ctx.exit(run(Settings(**options)))
 
@@ -65,19 +69,77 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 def run(settings: Settings) -> int:
     """Carry out one command; the exit code."""
     _check_names(settings)
-    from benchbird.ears import open_ear
+    images = [path for path in settings.recordings if _is_image(path)]
+    recordings = [path for path in settings.recordings if path not in images]
+    if images and settings.form not in (None, "png"):
+        raise UsageError(f"{images[0]}: an image has no boxes in time and frequency; leave --format out")
+    failed = _mark_recordings(recordings, settings) + _mark_images(images, settings)
+    return 1 if failed else 0
+
+
+def _is_image(path: Path) -> bool:
+    """By content; what is neither is taken for what its name says, so that the reason fits."""
+    from benchbird.data.images import Unreadable, check_header
+
+    try:
+        check_header(path)
+    except (Unreadable, OSError):
+        return path.suffix.lower() in IMAGE_SUFFIXES
+    return True
+
+
+def _mark_recordings(paths: Sequence[Path], settings: Settings) -> int:
+    """Mark recordings; how many couldn't be used."""
     from benchbird.errors import BenchbirdError
+
+    if not paths:
+        return 0
+    from benchbird.ears import open_ear
 
     ear = open_ear(settings.trial, plugin_files=settings.plugins, device=settings.device, window_s=settings.window_s)
     failed = 0
-    for path in settings.recordings:
+    for path in paths:
         try:
             for line in _predict(ear, path, settings):
                 click.echo(line)
         except BenchbirdError as error:
             failed += 1
             click.echo(f"benchbird: {error}", err=True)
-    return 1 if failed else 0
+    return failed
+
+
+def _mark_images(paths: Sequence[Path], settings: Settings) -> int:
+    """Mark images; how many couldn't be used."""
+    from benchbird.errors import BenchbirdError
+
+    if not paths:
+        return 0
+    from benchbird.image_marking import Marking, open_marker
+
+    marker = open_marker(settings.trial, plugin_files=settings.plugins, device=settings.device)
+    failed = 0
+    for marking in marker.mark(paths):
+        try:
+            if not isinstance(marking, Marking):
+                raise marking
+            click.echo(_write_marking(marking, marker.protocol.logit_threshold, settings))
+        except BenchbirdError as error:
+            failed += 1
+            click.echo(f"benchbird: {error}", err=True)
+    return failed
+
+
+def _write_marking(marking: Marking, logit_threshold: float, settings: Settings) -> str:
+    from benchbird.durable import make_folder, write_durably
+    from benchbird.plain_text import plain_text
+
+    folder = make_folder(marking.path.parent if settings.output is None else settings.output)
+    pictures = marking.pictures(logit_threshold)
+    targets = [_spare(folder / f"{marking.path.stem}{ending}", settings) for ending in pictures]
+    for target, content in zip(targets, pictures.values(), strict=True):
+        write_durably(target, content)
+    share = marking.mask(logit_threshold).mean()
+    return f"{plain_text(str(marking.path))}: {', '.join(map(str, targets))}: {share:.1%} of it is bird"
 
 
 def _check_names(settings: Settings) -> None:
@@ -122,8 +184,9 @@ def _write_boxes(ear: Ear, recording: Recording, folder: Path, settings: Setting
     from benchbird.calls import find_calls
     from benchbird.durable import write_durably
 
-    assert settings.form != "png"
-    target = _spare(folder / f"{recording.path.stem}{SUFFIXES[settings.form]}", settings)
+    form = settings.form or "raven"
+    assert form != "png"
+    target = _spare(folder / f"{recording.path.stem}{SUFFIXES[form]}", settings)
     calls = find_calls(
         ear.listen(recording),
         recording.format.rate_hz,
@@ -132,7 +195,7 @@ def _write_boxes(ear: Ear, recording: Recording, folder: Path, settings: Setting
         label=ear.label,
     )
     boxes = sorted(calls, key=lambda box: (box.start_s, box.channel or 0, box.low_hz or 0.0))
-    write_durably(target, annotations_text(boxes, settings.form, recording.format.channels).encode())
+    write_durably(target, annotations_text(boxes, form, recording.format.channels).encode())
     yield f"{target}: {len(boxes)} {'call' if len(boxes) == 1 else 'calls'}"
 
 
