@@ -16,7 +16,7 @@ from benchbird.index import index_of
 from benchbird.protocol import Protocol
 from benchbird.ranking import rank_study
 from benchbird.record_json import record_bytes
-from benchbird.report.making import Wishes, make_page
+from benchbird.report.making import Wishes, make_page, write_page
 from benchbird.results import add_record, read_record
 from benchbird.studies import select_study
 from tests.predictions_factory import MadeUpImages, write_study, write_trial
@@ -169,3 +169,15 @@ def test_a_study_of_failures_alone_says_so(tmp_path: Path) -> None:
                make_record(status="diverged", reason="the loss was NaN"))  # fmt: skip
     text = " ".join(read(page_of(tmp_path)).text)
     assert "Nobody yet: no segmenter has a score." in text and "diverged: the loss was NaN" in text
+
+
+def test_a_page_that_cannot_be_written_is_a_sentence_and_no_failure(tmp_path: Path) -> None:
+    write_study(tmp_path / "results", {"unet": 0.7}, seeds=(0,), images=IMAGES)
+    (tmp_path / "report.html").mkdir()
+    with index_of(tmp_path / "cache") as index:
+        choice = select_study(tmp_path / "results", results=tmp_path, index=index)
+        ranking = rank_study(choice.study.found, index)
+        said = write_page(tmp_path / "report.html", choice.study, ranking, index, None)
+        assert said.startswith("no report was written: ") and "report.html" in said
+        assert write_page(tmp_path / "page.html", choice.study, ranking, index, None) == ""
+    assert (tmp_path / "page.html").exists()
