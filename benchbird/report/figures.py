@@ -325,13 +325,13 @@ def _stratum_figure(leaderboard: Leaderboard, scores: ImageScores, strata: Strat
     groups = [row for row in strata.rows if any(row.estimates[label].mean is not None for label in labels)]
     series = []
     for number_of, label in enumerate(labels):
-        # Beside one another where no line tells which symbols belong together.
-        shift = 0.0 if strata.is_ordered else (number_of - (len(labels) - 1) / 2) * 0.7 / len(labels)
-        points = tuple(
-            (place + shift, mean) for place, row in enumerate(groups) if (mean := row.estimates[label].mean) is not None
-        )
+        # Beside one another, so that no interval hides another's.
+        shift = (number_of - (len(labels) - 1) / 2) * (0.3 if strata.is_ordered else 0.7) / len(labels)
+        known = [(place + shift, row.estimates[label]) for place, row in enumerate(groups)]
+        points = tuple((x, one.mean) for x, one in known if one.mean is not None)
+        bars = tuple((x, one.low, one.high) for x, one in known if one.low is not None and one.high is not None)
         lines = (points,) if strata.is_ordered else ()
-        series.append(Series(name=name(label), style=style[label], lines=lines, marks=points))
+        series.append(Series(name=name(label), style=style[label], lines=lines, marks=points, bars=bars))
     column = column_name(strata.column)
     rows = tuple(
         (
@@ -351,8 +351,8 @@ def _stratum_figure(leaderboard: Leaderboard, scores: ImageScores, strata: Strat
             series=tuple(series),
         ),
         table=Table((column, "images", "recordings", *map(name, labels)), rows),
-        caption="IoU pooled over the test images of each group; in parentheses, how many there are. Groups without any "
-        "bird are left out.",
+        caption="IoU pooled over the test images of each group, with 95 % intervals where there are enough "
+        "recordings; in parentheses, how many images there are. Groups without any bird are left out.",
     )
 
 
