@@ -28,9 +28,9 @@ from benchbird.report.charts import (
 )
 from benchbird.report.curves import TrialCurve
 from benchbird.report.images import ImageScores, Stratification
+from benchbird.report.texts import MISSING, amount, column_name, interval, name, number, score
 from benchbird.standings import Leaderboard, Row
 
-MISSING = "–"
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -115,7 +115,7 @@ def learning_figures(leaderboard: Leaderboard, curves: Sequence[TrialCurve]) -> 
     style = styles(leaderboard)
     figures = []
     labels = sorted({curve.label for curve in curves}, key=lambda label: (style.get(label, len(style)), label))
-    for number, label in enumerate(labels):
+    for place, label in enumerate(labels):
         own = [curve for curve in curves if curve.label == label]
         for kind, heading, values in (("val", "validation IoU", ious), ("loss", "training loss", losses)):
             lines = tuple(_points(curve.epochs, curve.val_iou if kind == "val" else curve.loss) for curve in own)
@@ -123,7 +123,7 @@ def learning_figures(leaderboard: Leaderboard, curves: Sequence[TrialCurve]) -> 
             series = Series(name="", style=style.get(label, 15), lines=lines, marks=marks)
             figures.append(
                 Figure(
-                    name=f"curve-{kind}-{number}",
+                    name=f"curve-{kind}-{place}",
                     chart=Plot(
                         title=f"{name(label)}: {heading} by epoch",
                         x=linear_axis("epoch", [1.0, float(last)], low=1.0 if last > 1 else None),
@@ -392,36 +392,3 @@ def threshold_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure:
 def _shown(leaderboard: Leaderboard, scores: ImageScores) -> list[str]:
     """Labels with image scores, in the order of the leaderboard."""
     return [row.label for row in leaderboard.rows if row.label in scores.iou]
-
-
-def column_name(column: str) -> str:
-    """A manifest's column as people write it."""
-    return {"snr_db": "SNR"}.get(column, plain_text(column.replace("_", " "), 40))
-
-
-def name(label: str) -> str:
-    """A label on one line, of bearable length."""
-    return plain_text(label, 60) or MISSING
-
-
-def amount(value: float) -> str:
-    """Three digits that count, without a power of ten: `79,200`, `28.1`."""
-    return f"{float(f'{value:.3g}'):,.10g}"
-
-
-def score(value: float | None) -> str:
-    """Three decimals, or a dash."""
-    return number(value, 3)
-
-
-def number(value: float | None, digits: int) -> str:
-    """So many decimals, or a dash."""
-    return MISSING if value is None or not math.isfinite(value) else number_text(value, digits)
-
-
-def interval(estimate: object) -> str:
-    """`0.62 (0.55 to 0.70)`, without what isn't known."""
-    mean, low, high = (getattr(estimate, key) for key in ("mean", "low", "high"))
-    if low is None or high is None:
-        return score(mean)
-    return f"{score(mean)} ({score(low)} to {score(high)})"

@@ -23,12 +23,13 @@ from benchbird.record_json import started_moment
 from benchbird.records import TrialRecord
 from benchbird.report import figures, svg
 from benchbird.report.curves import TrialCurve
-from benchbird.report.figures import Figure, Table, name, number
+from benchbird.report.figures import Figure, Table
 from benchbird.report.gallery import GROUPS, Exhibit
 from benchbird.report.images import ImageScores
 from benchbird.report.repeat import Repeat
 from benchbird.report.sounds import SoundExample
 from benchbird.report.summary import answers
+from benchbird.report.texts import name, number
 from benchbird.reporters.columns import cells, columns, facts, failures, headline, notes, verdict_lines
 from benchbird.standings import Leaderboard
 from benchbird.trial_states import TrialState

@@ -17,6 +17,7 @@ from benchbird.report import figures, pdf, svg
 from benchbird.report.curves import TrialCurve
 from benchbird.report.figures import Figure
 from benchbird.report.images import ImageScores
+from benchbird.report.texts import name
 from benchbird.reporters import latex
 from benchbird.standings import Leaderboard
 
@@ -57,9 +58,9 @@ def write_paper(
         contents[f"{figure.name}.svg"] = svg.svg_file(figure.chart).encode()
         if with_pdf:
             contents[f"{figure.name}.pdf"] = pdf.pdf_file(figure.chart)
-    for name, content in contents.items():
-        write_durably(folder / name, content)
-    return [folder / name for name in contents]
+    for file, content in contents.items():
+        write_durably(folder / file, content)
+    return [folder / file for file in contents]
 
 
 def paper_figures(
@@ -84,14 +85,14 @@ def methods(leaderboard: Leaderboard, records: Sequence[TrialRecord]) -> str:
 def _sentences(leaderboard: Leaderboard, records: Sequence[TrialRecord]) -> Iterator[str]:
     protocol = leaderboard.protocol
     seeds = sorted({seed for row in leaderboard.rows for seed in row.seeds})
-    labels = [figures.name(row.label) for row in leaderboard.rows]
+    labels = [name(row.label) for row in leaderboard.rows]
     versions = sorted({record.environment.packages.get("benchbird", "") for record in records} - {""})
     leaks = "no recording is" if not leaderboard.leaks_allowed else f"{leaderboard.leaks_allowed} recordings are"
     program = f"benchbird {', '.join(versions)}".strip()
     yield (
         f"{_listed(labels)} were trained and tested with {program} under one protocol (digest "
         f"{leaderboard.protocol_digest}) on {leaderboard.n_train} training, {leaderboard.n_val} "
-        f"validation and {leaderboard.n_test} test images of {figures.name(leaderboard.dataset)} (digest "
+        f"validation and {leaderboard.n_test} test images of {name(leaderboard.dataset)} (digest "
         f"{leaderboard.data_digest}); {leaks} in more than one split."
     )
     size = protocol.get("image_size")

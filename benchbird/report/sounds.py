@@ -22,8 +22,9 @@ from benchbird.plain_text import plain_text
 from benchbird.predictions import Predictions
 from benchbird.protocol import Spectrum
 from benchbird.report.charts import Strip, Strips, linear_axis
-from benchbird.report.figures import Figure, Table, name, number
+from benchbird.report.figures import Figure, Table
 from benchbird.report.images import ImageScores
+from benchbird.report.texts import name, number
 from benchbird.sound_study import SoundRow, SoundTable, enlarged
 
 LONGEST_S = 8.0

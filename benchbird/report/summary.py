@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from benchbird.definitions import DEFINITIONS
 from benchbird.literature import SYNTHETIC
 from benchbird.plain_text import plain_text
-from benchbird.report.figures import amount, column_name, interval, name, pareto, score
+from benchbird.report.figures import pareto
 from benchbird.report.images import ImageScores, Stratification
+from benchbird.report.texts import amount, column_name, interval, name, score
 from benchbird.score_tables import ScoreRow
 from benchbird.standings import Leaderboard, Row
 
