@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchbird.audio.recordings import SUFFIXES, AudioArray, Recording, as_stored, output_format, write_recordings
+from benchbird.audio.new_recordings import as_stored, output_format, write_recordings
+from benchbird.audio.recordings import SUFFIXES, AudioArray, Recording
 from benchbird.ears import Ear
 from benchbird.isolation import MaskKind, isolate
 

@@ -21,6 +21,7 @@ from torch import nn
 from benchbird import backend
 from benchbird.batches import memory_layout, normalized
 from benchbird.data.images import ImageArray, Unreadable, read_image
+from benchbird.data.overlays import brightened, with_mask
 from benchbird.data.resize import shrink_picture
 from benchbird.errors import Diverged, ResultsError
 from benchbird.evaluation import check_logits
@@ -28,9 +29,6 @@ from benchbird.protocol import Protocol
 from benchbird.restoration import RestoredModel, find_trial, own_protocol, request_model, restore_model
 
 LogitArray = npt.NDArray[np.float32]
-
-_BIRD_COLOUR = np.array([255, 120, 40], dtype=np.float64)
-_OPACITY = 0.55
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,7 +118,7 @@ class Marking:
         return {
             "_mask.png": _png(mask.astype(np.uint8) * np.uint8(255)),
             "_probability.png": _png(np.round(255.0 * probability).astype(np.uint8)),
-            "_overlay.png": _png(_overlay(self.image, mask)),
+            "_overlay.png": _png(with_mask(brightened(self.image), mask)),
         }
 
 
@@ -159,14 +157,6 @@ def _enlarged(logits: torch.Tensor, image: ImageArray) -> LogitArray:
     with torch.inference_mode():
         large = nn.functional.interpolate(logits[None], size=image.shape[:2], mode="bilinear", align_corners=False)
     return np.asarray(large[0, 0].cpu().numpy())
-
-
-def _overlay(image: ImageArray, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """The image, its square root taken since published ones are nearly black, with the mask in colour over it."""
-    bright = 255.0 * np.sqrt(image.astype(np.float64) / 255.0)
-    coloured = np.repeat(bright[..., None], 3, axis=2) if bright.ndim == 2 else bright
-    coloured[mask] = (1.0 - _OPACITY) * coloured[mask] + _OPACITY * _BIRD_COLOUR
-    return np.asarray(np.round(coloured), dtype=np.uint8)
 
 
 def _png(pixels: npt.NDArray[Any]) -> bytes:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from benchbird.report.making import StudyData
     from benchbird.studies import Study
 
-YAML_SUFFIXES = (".yaml", ".yml")
-
 
 @click.command(epilog="Example: benchbird report benchmarks/birdsound.yaml -o report.html")
 @click.argument("target", type=click.Path(path_type=Path))
@@ -65,10 +63,11 @@ def command(
     from benchbird.plain_text import plain_text
     from benchbird.ranking import rank_study, require_metric
     from benchbird.report.making import Wishes, make_page, make_paper
+    from benchbird.results import BENCHMARK_SUFFIXES
     from benchbird.studies import select_study
 
     require_metric(metric)
-    if benchmark is None and target.suffix.lower() in YAML_SUFFIXES:
+    if benchmark is None and target.suffix.lower() in BENCHMARK_SUFFIXES:
         benchmark = target
     with index_of(cache) as index, tqdm(desc="listen", unit="sample", disable=None, leave=False) as bar:
         choice = select_study(target, results=results, digest=digest, index=index)

@@ -12,8 +12,6 @@ import click
 if TYPE_CHECKING:
     from benchbird.contract import AnySample
 
-YAML_SUFFIXES = (".yaml", ".yml")
-
 
 @click.command(epilog="Example: benchbird show my-recordings --split train -o sheet.png")
 @click.argument("target", type=click.Path(path_type=Path))
@@ -49,8 +47,9 @@ def command(
     from benchbird.data.contact_sheet import contact_sheet, draw_samples
     from benchbird.durable import make_folder, write_durably
     from benchbird.errors import DataError, UsageError
+    from benchbird.results import BENCHMARK_SUFFIXES
 
-    if target.suffix.lower() in YAML_SUFFIXES:
+    if target.suffix.lower() in BENCHMARK_SUFFIXES:
         samples = _of_benchmark(target, split, profile, overrides, plugins, cache)
     elif profile is not None or overrides:
         raise UsageError(f"{target}: --profile and --set go with a benchmark's YAML, not with a folder")

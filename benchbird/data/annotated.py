@@ -20,7 +20,8 @@ from PIL import Image
 
 from benchbird.annotations.boxes import Box, mask_of
 from benchbird.annotations.formats import READABLE
-from benchbird.audio.recordings import AudioArray, AudioFormat, Recording, write_recordings
+from benchbird.audio.new_recordings import write_recordings
+from benchbird.audio.recordings import AudioArray, AudioFormat, Recording
 from benchbird.audio.stft import FFT_SIZE, WINDOW_SAMPLES, frame_count, render, two_sided
 from benchbird.data.faults import DataFault, data_error, printable
 from benchbird.data.new_root import SPLIT_FOLDERS, new_data_root, write_manifest

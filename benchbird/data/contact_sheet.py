@@ -1,6 +1,6 @@
 """Samples side by side, each as its image and with its mask over it, so that a person sees whether they fit.
 
-Owns the choice and the layout. Images are brightened by their square root, since published ones are nearly black.
+Owns the choice and the layout.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchbird.contract import AnySample, Sample
 from benchbird.data.images import read_image, read_mask
+from benchbird.data.overlays import brightened, with_mask
 from benchbird.plain_text import plain_text
 
 PANEL_WIDTH, PANEL_HEIGHT = 260, 170
 _GAP, _TITLE, _COLUMNS = 10, 20, 3
-_BIRD = np.array([255, 120, 40], dtype=np.float64)
-_OPACITY = 0.5
 _LETTER = 6.7
 """Mean width of a title's letter, in pixels."""
 
@@ -57,8 +56,8 @@ def contact_sheet(samples: Sequence[AnySample]) -> Image.Image:
         top = _GAP + (place // columns) * (PANEL_HEIGHT + _TITLE + _GAP)
         image, mask = _pixels(sample)
         drawing.text((left, top), _title(sample, float(mask.mean())), fill="black", font=font)
-        bright = _bright(image)
-        for number, picture in enumerate((bright, _with_mask(bright, mask))):
+        bright = brightened(image)
+        for number, picture in enumerate((bright, with_mask(bright, mask))):
             shown = Image.fromarray(picture).resize((PANEL_WIDTH, PANEL_HEIGHT), Image.Resampling.BOX)
             sheet.paste(shown, (left + number * (PANEL_WIDTH + _GAP), top + _TITLE))
     return sheet
@@ -77,15 +76,3 @@ def _pixels(sample: AnySample) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bo
         return read_image(sample.image), read_mask(sample.mask)
     image, mask, *_ = sample.render()
     return image, mask
-
-
-def _bright(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """In colour, `(H, W, 3)`."""
-    values = np.round(255.0 * np.sqrt(image.astype(np.float64) / 255.0)).astype(np.uint8)
-    return np.repeat(values[..., None], 3, axis=2) if values.ndim == 2 else values
-
-
-def _with_mask(picture: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    coloured = picture.astype(np.float64)
-    coloured[mask] = (1.0 - _OPACITY) * coloured[mask] + _OPACITY * _BIRD
-    return np.asarray(np.round(coloured), dtype=np.uint8)

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchbird.audio.recordings import AudioFormat, Recording, write_recordings
+from benchbird.audio.new_recordings import write_recordings
+from benchbird.audio.recordings import AudioFormat, Recording
 from benchbird.audio.stft import HOP_SAMPLES, WINDOW_SAMPLES, frame_count, render, two_sided
 from benchbird.data.annotated import Imported, draw_splits
 from benchbird.data.faults import os_reason, printable

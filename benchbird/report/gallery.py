@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchbird.data.overlays import brightened
 from benchbird.predictions import Predictions
 from benchbird.report.images import ImageScores
 
@@ -187,9 +188,9 @@ def _text(predicted: npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_]) ->
 
 
 def input_picture(pixels: npt.NDArray[np.uint8]) -> str:
-    """A picture, uint8 `(C, S, S)`, its square root taken, since the published images are nearly black."""
-    bright = np.stack([np.round(255 * np.sqrt(_small(channel) / 255)) for channel in pixels], axis=-1)  # (S, S, C)
-    image = Image.fromarray(np.ascontiguousarray(bright.squeeze(-1) if len(pixels) == 1 else bright, dtype=np.uint8))
+    """A picture, uint8 `(C, S, S)`, brightened."""
+    small = np.stack([_small(channel) for channel in pixels], axis=-1)  # (S, S, C)
+    image = Image.fromarray(brightened(small[..., 0] if len(pixels) == 1 else small))
     return _encoded(image, "WEBP", quality=80)
 
 

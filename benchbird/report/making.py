@@ -91,22 +91,17 @@ def make_page(
         ResultsError: predictions that can't be read, or aren't those that their record states.
     """
     board = ranking.leaderboard
-    current, _ = newest_versions(study.records)
-    places = {id(one.record): one for one in study.found}
-    shown = [places[id(record)] for record in current]
-    trials = _with_predictions(shown)
-    scores = image_scores({row.label: trials[row.label] for row in board.rows if row.label in trials})
-    notices = [*ranking.notices]
+    shown, trials, scores = _looked_at(study, ranking)
     if scores is not None and data is not None and _ids(data.samples) != list(scores.sample_ids):
         raise ResultsError("the data's test samples are not those of the trials; give the run's --set and --profile")
     first = _first_predictions(board_labels=[row.label for row in board.rows], trials=trials) if scores else {}
     sound_figures, examples = _sound(study, scores, first, data, wishes, progress)
-    pictures, left_out = _gallery(board_networks(ranking), scores, first, data, wishes, _size_of(examples))
+    pictures, left_out = _gallery(_networks(ranking), scores, first, data, wishes, _size_of(examples))
     unended = _unended(study, index)
     return page(
         Contents(
             leaderboard=board,
-            records=tuple(current),
+            records=tuple(one.record for one in shown),
             curves=trial_curves(shown, unended),
             scores=scores,
             exhibits=pictures,
@@ -121,7 +116,7 @@ def make_page(
                 overrides=data.overrides if data is not None else (),
                 plugins=data.plugins if data is not None else (),
             ),
-            notices=tuple(notices),
+            notices=ranking.notices,
         )
     )
 
@@ -134,12 +129,9 @@ def make_paper(folder: Path, study: Study, ranking: Ranking, *, with_pdf: bool) 
         UsageError: PDF is wanted and matplotlib isn't there.
     """
     board = ranking.leaderboard
-    current, _ = newest_versions(study.records)
-    places = {id(one.record): one for one in study.found}
-    shown = [places[id(record)] for record in current]
-    trials = _with_predictions(shown)
-    scores = image_scores({row.label: trials[row.label] for row in board.rows if row.label in trials})
-    return write_paper(folder, board, current, scores, trial_curves(shown, ()), with_pdf=with_pdf)
+    shown, _, scores = _looked_at(study, ranking)
+    records = [one.record for one in shown]
+    return write_paper(folder, board, records, scores, trial_curves(shown, ()), with_pdf=with_pdf)
 
 
 def write_page(path: Path, study: Study, ranking: Ranking, index: Index, data: StudyData | None) -> str:
@@ -152,7 +144,16 @@ def write_page(path: Path, study: Study, ranking: Ranking, index: Index, data: S
     return ""
 
 
-def board_networks(ranking: Ranking) -> list[str]:
+def _looked_at(study: Study, ranking: Ranking) -> tuple[list[FoundRecord], dict[str, list[Trial]], ImageScores | None]:
+    """The newest version of each trial, those with predictions by label, and what they say of the test images."""
+    places = {id(one.record): one for one in study.found}
+    shown = [places[id(record)] for record in newest_versions(study.records)[0]]
+    trials = _with_predictions(shown)
+    ranked = [row.label for row in ranking.leaderboard.rows if row.label in trials]
+    return shown, trials, image_scores({label: trials[label] for label in ranked})
+
+
+def _networks(ranking: Ranking) -> list[str]:
     """Labels of what was trained by gradients, best first; of everything where nothing was."""
     rows = ranking.leaderboard.rows
     return [row.label for row in rows if not row.is_floor] or [row.label for row in rows]

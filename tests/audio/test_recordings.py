@@ -16,16 +16,8 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchbird.audio.recordings import (
-    MOST_CHANNELS,
-    AudioFormat,
-    Recording,
-    Unreadable,
-    as_stored,
-    output_format,
-    read_recording,
-    write_recordings,
-)
+from benchbird.audio.new_recordings import as_stored, output_format, write_recordings
+from benchbird.audio.recordings import MOST_CHANNELS, AudioFormat, Recording, Unreadable, read_recording
 from benchbird.errors import DataError
 
 
@@ -255,7 +247,8 @@ _LIMITED = """
 import resource, signal, sys
 import numpy as np
 from pathlib import Path
-from benchbird.audio.recordings import AudioFormat, output_format, write_recordings
+from benchbird.audio.new_recordings import output_format, write_recordings
+from benchbird.audio.recordings import AudioFormat
 from benchbird.errors import DataError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 source = AudioFormat(kind="WAV", encoding="PCM_16", rate_hz=16000, channels=1)

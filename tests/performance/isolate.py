@@ -25,7 +25,8 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchbird import backend
-from benchbird.audio.recordings import AudioFormat, Recording, write_recordings
+from benchbird.audio.new_recordings import write_recordings
+from benchbird.audio.recordings import AudioFormat, Recording
 from benchbird.data.synthetic.options import SyntheticOptions
 from benchbird.data.synthetic.scenes import synthesize
 from benchbird.isolation import isolate
