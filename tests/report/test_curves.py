@@ -46,14 +46,11 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 VALUES = st.none() | st.floats() | st.integers(-2, 5) | st.text(max_size=3)
 LINES = st.lists(st.tuples(st.integers(-1, 6) | VALUES, VALUES, VALUES).map(lambda values: line(*values)), max_size=6)
+TEXTS = (LINES | st.lists(st.text(max_size=60), max_size=5)).map(lambda lines: "\n".join(lines).encode())
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(
-    LINES.map(lambda lines: "\n".join(lines).encode())
-    | st.binary(max_size=300)
-    | st.lists(st.text(max_size=60), max_size=5).map(lambda lines: "\n".join(lines).encode())
-)
+@given(TEXTS | st.binary(max_size=300))
 def test_whatever_stands_there_nothing_fails(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "curve.jsonl").write_bytes(content)
     for curve in trial_curves([found(tmp_path)], ()):
