@@ -149,8 +149,8 @@ def refuse_to_end(_: object, report: Report) -> None:
 
 
 def be_deaf(_: object, report: Report) -> None:
-    """As in a long call of a library; deaf before anybody can ask."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    """As in a long call of a library; deaf before anybody can ask, whichever thread the asking reaches."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     report({"pid": os.getpid()})
     time.sleep(60)
 
