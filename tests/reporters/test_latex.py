@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchbird.leaderboard import rank
-from benchbird.reporters.latex import benchbird_reporters, escape, render
+from benchbird.reporters.latex import _cell, _place, benchbird_reporters, escape, render
 from benchbird.standings import Leaderboard
 from tests.record_factory import make_record, make_segmenter
 
@@ -24,7 +24,7 @@ def _require_valid(document: str, n_rows: int) -> None:
     body = "\n".join(lines[1:])
     commands = re.findall(r"\\([A-Za-z]+|.)", body)
     assert {command for command in commands if command.isalpha()} <= OWN_COMMANDS
-    assert {command for command in commands if not command.isalpha()} <= set("\\{}$&#%_")
+    assert {command for command in commands if not command.isalpha()} <= set("\\{}$&#%_ ")
     bare = re.sub(r"\\[A-Za-z]+|\\.", "", body)
     depth = 0
     for character in bare:
@@ -51,14 +51,34 @@ def _require_valid(document: str, n_rows: int) -> None:
 def test_the_realistic_table_is_valid(board: Leaderboard) -> None:
     document = render(board)
     _require_valid(document, n_rows=4)
-    assert r"1 & atrous\_segnet & base\_channels=16 & none & 0.670 $\pm$ 0.009 &" in document
-    assert r"& 0.658--0.681\textsuperscript{s} & 5 &" in document
+    assert r"1 & atrous\_segnet & base\_channels=16 & none & 0.670 {\ $\pm$ 0.009} &" in document
+    assert r"& 0.658 {--0.681\textsuperscript{s}} & 5 &" in document
     assert r"\label{tab:benchbird-birdsound-cpu}" in document
-    assert r"120\textsuperscript{1}" in document
+    assert r"120 {\textsuperscript{1}}" in document
     caption = re.search(r"\\caption\{(.*)\}\n", document)
     assert caption is not None
     assert "over n seeds" in caption.group(1)
+    assert "n is 1 to 5 seeds, tested on 120 images of 118 recordings." in caption.group(1)
+    assert "The 95 \\% interval is of the mean, over new seeds, on these test recordings." in caption.group(1)
     assert "Failed trials: deeplabv3, seed 1: out of memory" in document
+
+
+def test_decimals_stand_below_one_another(board: Leaderboard) -> None:
+    document = render(board)
+    assert document.splitlines()[0].endswith(r"and \usepackage{siunitx}.")
+    columns = re.search(r"\\begin\{tabular\}\{(.*)\}\n", document)
+    assert columns is not None
+    assert columns.group(1).count("S[") == 13 and columns.group(1).startswith("S[table-format=1]lllS[")
+    # Room for 51234 images/s and the mark of the machine; for a score, its spread.
+    assert r"S[table-format=6,table-space-text-post={\textsuperscript{1}}]" in columns.group(1)
+    assert r"S[table-format=1.3,table-space-text-post={\ (1 seed)}]" in columns.group(1)
+    # What is no number is text to siunitx; headings too.
+    assert "& {--} &" in document and "{IoU pooled} & {95 \\%} & {n}" in document
+
+
+def test_a_negative_number_has_room_for_its_sign() -> None:
+    assert _cell("−1.5 (x)") == r"-1.5 {\ (x)}" and _cell("–") == "{--}" and _cell("12") == "12"
+    assert _place(["−1.5", "12.25", "–"]) == "S[table-format=-2.2]" and _place(["–"]) == "c"
 
 
 def test_no_name_runs_a_command(malicious_boards: dict[str, Leaderboard]) -> None:
@@ -74,6 +94,7 @@ def test_no_name_runs_a_command(malicious_boards: dict[str, Leaderboard]) -> Non
         ("<a|b>", r"\textless{}a\textbar{}b\textgreater{}"),
         ("--", "{-}{-}"),
         ("é β 🐦", "é {[}U+03B2{]} {[}U+1F426{]}"),
+        ("a_b&c%$#{}~^\\", r"a\_b\&c\%\$\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}"),
         ("× ± – ²", r"$\times$ $\pm$ -- \textsuperscript{2}"),
     ],
 )
