@@ -1,0 +1,158 @@
+"""Where segmenters fail: by image, by group of images, by threshold."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from benchbird.plain_text import plain_text
+from benchbird.report.charts import Plot, Series, Strip, Strips, linear_axis, name_axis, number_text
+from benchbird.report.figures.value import Figure, Table, shown_labels, styles
+from benchbird.report.images import ImageScores, Stratification
+from benchbird.report.texts import column_name, interval, name, score
+from benchbird.standings import Leaderboard
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def distribution_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure:
+    """How IoU spreads over the test images with bird."""
+    style = styles(leaderboard)
+    strips, rows = [], []
+    for label in shown_labels(leaderboard, scores):
+        own = np.nan_to_num(scores.iou[label][scores.has_bird])
+        if not len(own):
+            continue
+        low, inner_low, middle, inner_high, high = (float(one) for one in np.quantile(own, QUANTILES))
+        strips.append(
+            Strip(
+                name=name(label),
+                style=style[label],
+                middle=middle,
+                low=low,
+                high=high,
+                inner_low=inner_low,
+                inner_high=inner_high,
+                note=f"median {middle:.2f}",
+            )
+        )
+        values = (low, inner_low, middle, inner_high, high, float(own.mean()))
+        rows.append((name(label), *(score(value) for value in values), str(len(own))))
+    return Figure(
+        name="distribution",
+        chart=Strips(title="IoU of single test images", x=linear_axis("IoU of an image", [0.0, 1.0], low=0.0, high=1.0),
+                     strips=tuple(strips)),
+        table=Table(("segmenter", "5 %", "25 %", "median", "75 %", "95 %", "mean", "images"), tuple(rows)),
+        caption="Symbol: median image; thick: the middle half of the images; thin: from 5 % to 95 % of them. Each "
+        "image's IoU is its mean over seeds; images without bird are left out.",
+    )  # fmt: skip
+
+
+def scatter_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure | None:
+    """IoU of each test image under the two best segmenters."""
+    labels = shown_labels(leaderboard, scores)[:2]
+    if len(labels) < 2:
+        return None
+    first, second = labels
+    style = styles(leaderboard)
+    shown = np.flatnonzero(scores.has_bird)
+    points = tuple(
+        (float(x), float(y))
+        for x, y in zip(np.nan_to_num(scores.iou[first][shown]), np.nan_to_num(scores.iou[second][shown]), strict=True)
+    )
+    rows = tuple(
+        (
+            plain_text(scores.sample_ids[place], 80),
+            *(score(float(np.nan_to_num(scores.iou[one][place]))) for one in labels),
+        )
+        for place in shown
+    )
+    return Figure(
+        name="scatter",
+        chart=Plot(
+            title="IoU of each test image under two segmenters",
+            x=linear_axis(f"IoU by {name(first)}", [0.0, 1.0], low=0.0, high=1.0),
+            y=linear_axis(f"IoU by {name(second)}", [0.0, 1.0], low=0.0, high=1.0),
+            series=(Series(name="", style=style[first], marks=points),),
+            guides=(((0.0, 0.0), (1.0, 1.0)),),
+        ),
+        table=Table(("image", name(first), name(second)), rows),
+        caption="A point is a test image with bird, its IoU a mean over seeds. Below the diagonal the segmenter named "
+        "at the bottom is better, above it the one named at the side.",
+    )
+
+
+def stratum_figures(leaderboard: Leaderboard, scores: ImageScores) -> list[Figure]:
+    """IoU pooled by group of images, a chart a column of the manifest."""
+    return [_stratum_figure(leaderboard, scores, one) for one in scores.strata]
+
+
+def _stratum_figure(leaderboard: Leaderboard, scores: ImageScores, strata: Stratification) -> Figure:
+    style = styles(leaderboard)
+    labels = shown_labels(leaderboard, scores)
+    groups = [row for row in strata.rows if any(row.estimates[label].mean is not None for label in labels)]
+    series = []
+    for number_of, label in enumerate(labels):
+        # Beside one another, so that no interval hides another's.
+        shift = (number_of - (len(labels) - 1) / 2) * (0.3 if strata.is_ordered else 0.7) / len(labels)
+        known = [(place + shift, row.estimates[label]) for place, row in enumerate(groups)]
+        points = tuple((x, one.mean) for x, one in known if one.mean is not None)
+        bars = tuple((x, one.low, one.high) for x, one in known if one.low is not None and one.high is not None)
+        lines = (points,) if strata.is_ordered else ()
+        series.append(Series(name=name(label), style=style[label], lines=lines, marks=points, bars=bars))
+    column = column_name(strata.column)
+    rows = tuple(
+        (
+            plain_text(row.name, 60),
+            str(row.n_images),
+            str(row.n_recordings),
+            *(interval(row.estimates[label]) for label in labels),
+        )
+        for row in strata.rows
+    )
+    return Figure(
+        name=f"by-{''.join(letter if letter.isalnum() else '-' for letter in strata.column)}",
+        chart=Plot(
+            title=f"IoU pooled by {column}",
+            x=name_axis(column, [f"{plain_text(row.name, 16)} ({row.n_images})" for row in groups]),
+            y=linear_axis("IoU pooled", [0.0, 1.0], low=0.0, high=1.0),
+            series=tuple(series),
+        ),
+        table=Table((column, "images", "recordings", *map(name, labels)), rows),
+        caption="IoU pooled over the test images of each group, with 95 % intervals where there are enough "
+        "recordings; in parentheses, how many images there are. Groups without any bird are left out.",
+    )
+
+
+def threshold_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure:
+    """IoU pooled on test by the logit above which a pixel counts as bird."""
+    style = styles(leaderboard)
+    curve = scores.thresholds
+    labels = shown_labels(leaderboard, scores)
+    series = tuple(
+        Series(
+            name=name(label),
+            style=style[label],
+            lines=(tuple((float(x), float(y)) for x, y in zip(curve.thresholds, curve.test[label], strict=True)
+                         if math.isfinite(y)),),
+        )
+        for label in labels
+    )  # fmt: skip
+    rows = tuple(
+        (number_text(float(threshold), 2), *(score(float(curve.test[label][place])) for label in labels))
+        for place, threshold in enumerate(curve.thresholds)
+    )
+    return Figure(
+        name="thresholds",
+        chart=Plot(
+            title="IoU pooled on test by threshold",
+            x=linear_axis("logit above which a pixel is bird", curve.thresholds.tolist()),
+            y=linear_axis("IoU pooled", [0.0, 1.0], low=0.0, high=1.0),
+            series=series,
+            guides=(((0.0, 0.0), (0.0, 1.0)),),
+        ),
+        table=Table(("logit", *map(name, labels)), rows, texts=()),
+        caption="Scores are taken at logit 0 (dotted); a curve that peaks elsewhere is of a segmenter whose logits are "
+        "shifted. Choosing a threshold on test would be no result.",
+    )
