@@ -13,7 +13,7 @@ STAMP := .venv/installed
 # Every run is a new process or three: without its bytecode each would compile the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test test-all test-gpu check schema faults lock perf clean
+.PHONY: help setup run test test-all test-gpu check docs schema faults lock perf clean
 
 help:
 	@echo "make run [ARGS='--profile cpu']   run the benchmark $(BENCHMARK), print its leaderboard"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-all                     run the slow ones too"
 	@echo "make test-gpu                     run those that need a CUDA device"
 	@echo "make check                        lint, format, types, imports"
+	@echo "make docs                         build the documentation as a site that needs no network: build/site/index.html"
 	@echo "make schema                       write what editors are told of a benchmark's keys"
 	@echo "make faults                       kill, starve and poison it, for docs/reliability.md (hours)"
 	@echo "make perf                         measure speed for docs/performance.md, and what the embedded data teach (hours)"
@@ -66,6 +67,9 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 schema: setup
 	$(BIN)/python -m benchbird.config.editor_schema > benchmarks/benchmark.schema.json

@@ -106,13 +106,13 @@ class CLASS(nn.Module):
 
     def __init__(self, channels: int = 16) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, channels, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(channels, 1, 1),
-        )
+        layers: list[nn.Module] = []
+        inputs = 3
+        for dilation in (1, 2, 4):  # in the end each pixel sees 15×15
+            convolution = nn.Conv2d(inputs, channels, 3, padding=dilation, dilation=dilation)
+            layers += [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
+            inputs = channels
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map float32 images `(N, 3, H, W)` in [-1, 1] to logits `(N, 1, H, W)`; above 0 is bird, no sigmoid."""

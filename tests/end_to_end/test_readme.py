@@ -7,13 +7,13 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 
-from benchbird.cli import COMMANDS, benchbird
+from benchbird.cli import COMMANDS
 from benchbird.leaderboard import rank
 from benchbird.pooling import has_predictions
 from benchbird.results import find_records
+from tests.command_lines import parse
 from tests.small_bench import Bench, outcome
 
 ROOT = Path(__file__).parents[2]
@@ -37,13 +37,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 @pytest.mark.parametrize("line", shell_commands())
 def test_commands_in_the_readme_parse(line: str) -> None:
-    words = shlex.split(line)[1:]
-    command: click.Command = benchbird
-    while isinstance(command, click.Group) and words:
-        found = command.get_command(click.Context(command), words.pop(0))
-        assert found is not None, line
-        command = found
-    command.make_context(line, words, resilient_parsing=False)
+    parse(line)
 
 
 def test_make_targets_in_the_readme_exist() -> None:
