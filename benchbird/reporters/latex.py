@@ -160,7 +160,8 @@ def _place(texts: Sequence[str]) -> str:
     decimals = max(len(one["decimals"] or ".") - 1 for one in found)
     size = f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
     longest = max((one.string[one.end() :] for one in found), key=len)
-    room = f",table-space-text-post={{{_behind(longest)}}}" if longest else ""
+    # Marks stand at their numbers, not in a column of their own.
+    room = f",table-space-text-post={{{_behind(longest)}}},table-align-text-post=false" if longest else ""
     return f"S[table-format={size}{room}]"
 
 
