@@ -57,6 +57,8 @@ class Series:
         marks: points with a symbol.
         bars: vertical intervals: x, low, high.
         labels: texts beside points.
+        titles: what a pointer over each mark is told; empty, or one for each.
+        anchors: identity of what in the page each mark leads to, or an empty text; empty, or one for each.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Series:
     marks: tuple[Point, ...] = ()
     bars: tuple[tuple[float, float, float], ...] = ()
     labels: tuple[tuple[float, float, str], ...] = ()
+    titles: tuple[str, ...] = ()
+    anchors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +133,9 @@ class Strips:
 Chart = Plot | Strips
 
 
-def linear_axis(label: str, values: Iterable[float], *, low: float | None = None, high: float | None = None) -> Axis:
+def linear_axis(
+    label: str, values: Iterable[float], *, low: float | None = None, high: float | None = None, is_whole: bool = False
+) -> Axis:
     """An axis with round ticks that holds the finite ones of the values.
 
     Args:
@@ -137,6 +143,7 @@ def linear_axis(label: str, values: Iterable[float], *, low: float | None = None
         values: to be shown.
         low: where it begins; None for a round number below the values.
         high: where it ends, likewise.
+        is_whole: whether there is nothing between whole numbers.
     """
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     first = min(finite) if low is None else low
@@ -145,6 +152,8 @@ def linear_axis(label: str, values: Iterable[float], *, low: float | None = None
         first, last = (first - 0.5 if low is None else first), (first + 0.5 if high is None else last)
     last = last if last > first else first + 1.0
     step = _round_step((last - first) / _TICKS)
+    if is_whole:
+        step = float(math.ceil(step - _NARROWEST))
     start = math.floor(first / step + 1e-9) * step if low is None else first
     end = math.ceil(last / step - 1e-9) * step if high is None else last
     count = math.floor((end - start) / step + 1e-6)

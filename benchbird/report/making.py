@@ -95,7 +95,7 @@ def make_page(
     if scores is not None and data is not None and _ids(data.samples) != list(scores.sample_ids):
         raise ResultsError("the data's test samples are not those of the trials; give the run's --set and --profile")
     first = _first_predictions(board_labels=[row.label for row in board.rows], trials=trials) if scores else {}
-    sound_figures, examples = _sound(study, scores, first, data, wishes, progress)
+    sound_figures, examples, sound_missing = _sound(study, scores, first, data, wishes, progress)
     pictures, left_out = _gallery(_networks(ranking), scores, first, data, wishes, _size_of(examples))
     unended = _unended(study, index)
     return page(
@@ -109,6 +109,7 @@ def make_page(
             has_inputs=data is not None and data.images is not None,
             sound_figures=sound_figures,
             examples=examples,
+            sound_missing=sound_missing,
             unended=unended,
             repeat=repeat_command(
                 board,
@@ -197,16 +198,31 @@ def _sound(
     data: StudyData | None,
     wishes: Wishes,
     progress: Callable[[int, int], None],
-) -> tuple[tuple[Figure, ...], tuple[SoundExample, ...]]:
-    if data is None or scores is None or not wishes.has_sound:
-        return (), ()
+) -> tuple[tuple[Figure, ...], tuple[SoundExample, ...], str]:
+    """Its figures and recordings, or why there are none, a sentence."""
+    if missing := _sound_missing(study, scores, data, wishes):
+        return (), (), missing
+    assert data is not None and scores is not None, "else it is missing"
     spectrum = study.records[0].protocol.get("spectrum", "mirrored")
     examples = sound_examples(scores, predictions, data.samples, spectrum)
     if not examples:
-        return (), ()
+        return (), (), "No test image has a recording and a reference beside it, so that there is no sound to clean."
     style = {label: place for place, label in enumerate(predictions)}
     tables = sound_tables(study.found, data.samples, None, progress)
-    return tuple(sound_figure(table, style, place) for place, table in enumerate(tables)), examples
+    return tuple(sound_figure(table, style, place) for place, table in enumerate(tables)), examples, ""
+
+
+def _sound_missing(study: Study, scores: ImageScores | None, data: StudyData | None, wishes: Wishes) -> str:
+    if any(one.folds for one in study.found):
+        return (
+            "No sound is cleaned for a cross-validation: its test images come from the splits of all folds, and a "
+            "benchmark's file names the recordings of one at a time."
+        )
+    if scores is None:
+        return "The trials' predictions aren't at hand, so that there are no masks to clean recordings by."
+    if data is None:
+        return "This page was made without the data; benchbird report with --benchmark FILE cleans the recordings."
+    return "" if wishes.has_sound else "No recording was cleaned for this page; benchbird report does it."
 
 
 def _size_of(examples: Sequence[SoundExample]) -> int:

@@ -1,5 +1,7 @@
 "use strict";
 
+const data = JSON.parse(document.getElementById("data").textContent);
+
 /* Sorting: every heading of a sortable table becomes a button. Numbers are read as they are written. */
 function numberIn(text) {
   const found = text.replace(/−/g, "-").replace(/,/g, "").match(/-?\d+(\.\d+)?(e[+-]?\d+)?/i);
@@ -7,7 +9,8 @@ function numberIn(text) {
 }
 
 /* Where the least is the best. */
-const LOW_FIRST = /^(#|ranks|.* ms|parameters|Mparam|GFLOP)$/;
+const LOW_FIRST = /^(#|ranks|.* ms|parameters|Mparam|GFLOP|time.*|.* MiB|seed|epoch|attempts)$/;
+const MISSING = "–";
 
 function sortBy(table, column, ascending) {
   const body = table.tBodies[0];
@@ -15,6 +18,8 @@ function sortBy(table, column, ascending) {
   const isNumber = table.tHead.rows[0].cells[column].classList.contains("n");
   const key = (row) => row.cells[column].textContent.trim();
   rows.sort((first, second) => {
+    const missing = (key(first) === MISSING) - (key(second) === MISSING);
+    if (missing !== 0) return missing;  // last, whichever way
     if (!isNumber && /^[−\d]/.test(key(first)) && /^[−\d]/.test(key(second))) {
       return (ascending ? 1 : -1) * (numberIn(key(first)) - numberIn(key(second)));
     }
@@ -43,13 +48,45 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 
+/* Each table as a file. The leaderboard's is in full precision, the others are as shown. */
+function csvOf(table) {
+  const cellOf = (cell) => {
+    const text = cell.textContent.trim();
+    const plain = text.replace(/−/g, "-").replace(/(\d),(?=\d{3})/g, "$1");
+    if (text === MISSING) return "";
+    if (/^-?\d+(\.\d+)?$/.test(plain)) return plain;
+    // A spreadsheet would take these for formulas.
+    return '"' + (/^[=+\-@＝＋－＠\t\r]/.test(text) ? "'" : "") + text.replace(/"/g, '""') + '"';
+  };
+  const lines = Array.from(table.rows).map((row) => Array.from(row.cells).map(cellOf).join(","));
+  return lines.join("\r\n") + "\r\n";
+}
+
+for (const region of document.querySelectorAll(".scroll")) {
+  const table = region.querySelector("table");
+  const title = table.caption.textContent;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "download";
+  button.textContent = "Download as CSV";
+  button.setAttribute("aria-label", "Download as CSV: " + title);
+  region.after(button);
+  button.addEventListener("click", () => {
+    const text = table.dataset.source ? data[table.dataset.source] : csvOf(table);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+    link.download = title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) + ".csv";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+}
+
 /* Any two segmenters against each other: the points and the table of the scatter are set anew. */
-const images = JSON.parse(document.getElementById("images").textContent);
 const scatter = document.getElementById("figure-scatter");
-if (scatter !== null && images.labels.length > 1) {
+if (scatter !== null && data.labels.length > 1) {
   const form = document.getElementById("pair");
   const [selectX, selectY] = [document.getElementById("pair-x"), document.getElementById("pair-y")];
-  images.labels.forEach((label, place) => {
+  data.labels.forEach((label, place) => {
     for (const select of [selectX, selectY]) select.add(new Option(label, String(place)));
   });
   selectX.value = "0";
@@ -58,31 +95,36 @@ if (scatter !== null && images.labels.length > 1) {
   const marks = scatter.querySelectorAll(".m");
   const [nameX, nameY] = [scatter.querySelector(".x-label"), scatter.querySelector(".y-label")];
   const table = scatter.querySelector("table");
-  const box = images.box;
+  const box = data.box;
+  const rows = Array.from(table.tBodies[0].rows);  // as the images are, however they are sorted later
+  const said = document.getElementById("d-scatter");
+  said.setAttribute("aria-live", "polite");
   const show = () => {
     const [x, y] = [Number(selectX.value), Number(selectY.value)];
     let better = 0, equal = 0;
-    images.ids.forEach((_, place) => {
-      const [one, other] = [images.iou[x][place], images.iou[y][place]];
+    data.ids.forEach((_, place) => {
+      const [one, other] = [data.iou[x][place], data.iou[y][place]];
       better += one > other;
       equal += one === other;
       marks[place].setAttribute("cx", (box.left + (box.right - box.left) * one).toFixed(1));
       marks[place].setAttribute("cy", (box.bottom - (box.bottom - box.top) * other).toFixed(1));
+      const title = data.ids[place] + ": " + one.toFixed(3) + " and " + other.toFixed(3);
+      marks[place].querySelector("title").textContent = title;
+      if (marks[place].parentNode.hasAttribute("href")) marks[place].parentNode.setAttribute("aria-label", title);
     });
-    nameX.textContent = "IoU by " + images.labels[x];
-    nameY.textContent = "IoU by " + images.labels[y];
+    nameX.textContent = "IoU by " + data.labels[x];
+    nameY.textContent = "IoU by " + data.labels[y];
     for (const heading of table.tHead.rows[0].cells) heading.removeAttribute("aria-sort");
     [x, y].forEach((which, column) => {
       const heading = table.tHead.rows[0].cells[column + 1];
-      (heading.querySelector("button") || heading).textContent = images.labels[which];
+      (heading.querySelector("button") || heading).textContent = data.labels[which];
     });
-    Array.from(table.tBodies[0].rows).forEach((row, place) => {
-      row.cells[0].textContent = images.ids[place];
-      row.cells[1].textContent = images.iou[x][place].toFixed(3);
-      row.cells[2].textContent = images.iou[y][place].toFixed(3);
+    rows.forEach((row, place) => {
+      row.cells[1].textContent = data.iou[x][place].toFixed(3);
+      row.cells[2].textContent = data.iou[y][place].toFixed(3);
     });
-    document.getElementById("pair-said").textContent =
-      images.labels[x] + " is better on " + better + " of " + images.ids.length + " images" +
+    said.textContent =
+      data.labels[x] + " is better on " + better + " of " + data.ids.length + " images" +
       (equal ? ", equal on " + equal : "") + ".";
   };
   selectX.addEventListener("change", show);
@@ -115,6 +157,12 @@ if (tools !== null) {
       document.getElementById("gallery-said").textContent = shown + " of " + exhibits.length + " images shown";
     }
   });
+  /* A link to an image that is filtered out shows all of them, before it is followed. */
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    const target = exhibits.find((exhibit) => link !== null && "#" + exhibit.id === link.getAttribute("href"));
+    if (target !== undefined && target.hidden) tools.querySelector('input[name="group"][value=""]').click();
+  });
 
   const open = (place) => {
     const shown = panels.filter((panel) => !panel.closest(".exhibit").hidden);
@@ -134,6 +182,20 @@ if (tools !== null) {
     image.replaceWith(button);
     button.append(image);
     panels.push(button);
+    // One stop of the tab key an image; the arrows go from picture to picture.
+    const own = button.closest(".panels");
+    button.tabIndex = own.querySelector("button") === button ? 0 : -1;
+    button.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (by === undefined) return;
+      const those = Array.from(own.querySelectorAll("button"));
+      const next = those[those.indexOf(button) + by];
+      if (next === undefined) return;
+      event.preventDefault();
+      button.tabIndex = -1;
+      next.tabIndex = 0;
+      next.focus();
+    });
     button.addEventListener("click", () => {
       open(panels.filter((panel) => !panel.closest(".exhibit").hidden).indexOf(button));
     });

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchbird.definitions import DEFINITIONS
 from benchbird.environment import describe_machine
 from benchbird.plain_text import plain_text
 from benchbird.record_json import started_moment
@@ -30,6 +31,7 @@ from benchbird.report.repeat import Repeat
 from benchbird.report.sounds import SoundExample
 from benchbird.report.summary import answers
 from benchbird.report.texts import name, number
+from benchbird.reporters import csv
 from benchbird.reporters.columns import cells, columns, facts, failures, headline, notes, verdict_lines
 from benchbird.standings import Leaderboard
 from benchbird.trial_states import TrialState
@@ -53,6 +55,7 @@ class Contents:
         has_inputs: whether the gallery shows what the networks saw.
         sound_figures: SI-SDR improvement, where there is sound.
         examples: recordings to listen to.
+        sound_missing: why there is no sound, a sentence; empty where there is.
         unended: trials without a record.
         repeat: the command that repeats the study.
         notices: what must be said of the study before anything else.
@@ -67,6 +70,7 @@ class Contents:
     has_inputs: bool
     sound_figures: tuple[Figure, ...]
     examples: tuple[SoundExample, ...]
+    sound_missing: str
     unended: tuple[TrialState, ...]
     repeat: Repeat
     notices: tuple[str, ...]
@@ -74,42 +78,37 @@ class Contents:
 
 def page(contents: Contents) -> str:
     """The page, HTML."""
-    from jinja2 import Environment
-
     board, scores = contents.leaderboard, contents.scores
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((_HERE / "page.html").read_text(encoding="utf-8"))
-    style = svg.STYLE + (_HERE / "page.css").read_text(encoding="utf-8")
-    script = (_HERE / "page.js").read_text(encoding="utf-8")
     title, subtitle = headline(board)
-    return template.render(
+    order = figures.styles(board)
+    anchors = {one.sample_id: f"image-{place}" for place, one in enumerate(contents.exhibits)}
+    return _rendered(
         title=title,
         # Without the smallest gap that could be seen: the verdict says it of each pair.
         subtitle=f"{subtitle[0].upper()}{subtitle[1:].split(';')[0].rstrip('.')}.",
-        style=style,
-        style_hash=_hash(style),
-        script=script,
-        script_hash=_hash(script),
-        images_json=_images_json(board, scores),
+        data_json=_data_json(board, scores),
         facts=facts(board),
         notes=notes(board),
         notices=[*_unfinished(contents), *contents.notices],
-        sections=_sections(contents),
+        sections=_sections(),
         answers=answers(board, scores),
         repeat=contents.repeat,
-        draw=lambda figure: svg.svg(figure.chart, identity=f"t-{figure.name}"),
         leaderboard_table=_leaderboard_table(board),
         standing=figures.standing_figure(board),
         verdict=verdict_lines(board),
         pairs=_pairs(board),
         cost=figures.cost_figures(board),
-        learning=figures.learning_figures(board, contents.curves),
+        expense=figures.expense_table(contents.records, order),
+        trials=figures.trial_table(contents.records, order),
+        total_time=figures.total_time(contents.records),
+        learning=figures.learning_figures(contents.curves, order),
         distribution=figures.distribution_figure(board, scores) if scores is not None else None,
-        scatter=figures.scatter_figure(board, scores) if scores is not None else None,
+        scatter=figures.scatter_figure(board, scores, anchors) if scores is not None else None,
         strata=figures.stratum_figures(board, scores) if scores is not None else (),
         thresholds=figures.threshold_figure(board, scores) if scores is not None else None,
         sound_figures=contents.sound_figures,
         examples=contents.examples,
+        sound_missing=contents.sound_missing,
         exhibits=contents.exhibits,
         has_inputs=contents.has_inputs,
         gallery_left_out=contents.gallery_left_out,
@@ -120,9 +119,35 @@ def page(contents: Contents) -> str:
         data=_data(board, contents.records),
         segmenters=_segmenters(contents.records),
         environments=_environments(contents.records),
-        version=version("benchbird"),
         when=_when(contents.records),
     )
+
+
+def _rendered(**values: Any) -> str:
+    """The template with these values, and what every page has: style, script, and the policy that lets only them run.
+
+    What a template isn't given is empty, so that a page with nothing to show of something says so.
+    """
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((_HERE / "page.html").read_text(encoding="utf-8"))
+    style = svg.STYLE + (_HERE / "page.css").read_text(encoding="utf-8")
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    return template.render(
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        draw=_drawn,
+        version=version("benchbird"),
+        **values,
+    )
+
+
+def _drawn(figure: Figure) -> str:
+    description = f"d-{figure.name}" if figure.summary else ""
+    return svg.svg(figure.chart, identity=f"t-{figure.name}", description=description)
 
 
 def _when(records: Sequence[TrialRecord]) -> str:
@@ -135,8 +160,8 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _sections(contents: Contents) -> list[tuple[str, str]]:
-    there = [
+def _sections() -> list[tuple[str, str]]:
+    return [
         ("short", "In short"),
         ("leaderboard", "Leaderboard"),
         ("certainty", "Is it certain?"),
@@ -146,10 +171,9 @@ def _sections(contents: Contents) -> list[tuple[str, str]]:
         ("sound", "What it sounds like"),
         ("gallery", "Gallery"),
         ("failed", "Trials that aren't done"),
+        ("words", "Words"),
         ("repeat", "How to repeat it"),
     ]
-    has_sound = bool(contents.sound_figures or contents.examples)
-    return [one for one in there if one[0] != "sound" or has_sound]
 
 
 def _unfinished(contents: Contents) -> list[str]:
@@ -160,7 +184,7 @@ def _unfinished(contents: Contents) -> list[str]:
     return [f"Unfinished: {ended} trials have ended, {count} {'has' if count == 1 else 'have'} not."]
 
 
-def _images_json(board: Leaderboard, scores: ImageScores | None) -> str:
+def _data_json(board: Leaderboard, scores: ImageScores | None) -> str:
     """What the script needs to set two segmenters against each other; nothing in it can end its element."""
     labels = [row.label for row in board.rows if scores is not None and row.label in scores.iou]
     shown = np.flatnonzero(scores.has_bird).tolist() if scores is not None else []
@@ -173,20 +197,26 @@ def _images_json(board: Leaderboard, scores: ImageScores | None) -> str:
             if scores is not None
         ],
         "box": svg.PLOT_BOX,
+        # What the page's own tables are downloaded from is as shown; the leaderboard has more digits than that.
+        "leaderboard": csv.render(board),
     }
     return json.dumps(document, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 _AT_THE_END = ("options", "pretrained")
-"""What pushes the score out of a small screen."""
 
 
 def _leaderboard_table(board: Leaderboard) -> Table:
     headings, rows = cells(board)
     shown = columns(board)
-    first = headings.index("segmenter")
-    others = [place for place in range(len(shown)) if place != first]
-    order = [first, *sorted(others, key=lambda place: headings[place] in _AT_THE_END)]
+    # On a small screen the score must be seen before what explains it.
+    first = ("segmenter", "#", DEFINITIONS[board.metric].title, "95 %", "group", "ranks", "n")
+
+    def rank(place: int) -> int:
+        heading = headings[place]
+        return first.index(heading) if heading in first else len(first) + (heading in _AT_THE_END)
+
+    order = sorted(range(len(headings)), key=rank)
     return Table(
         tuple(headings[place] for place in order),
         tuple(tuple(row[place] for place in order) for row in rows),

@@ -70,7 +70,7 @@ def paper_figures(
     if leaderboard.rows:
         yield figures.standing_figure(leaderboard)
     yield from figures.cost_figures(leaderboard)
-    yield from figures.learning_figures(leaderboard, curves)
+    yield from figures.learning_figures(curves, figures.styles(leaderboard))
     if scores is not None and any(row.label in scores.iou for row in leaderboard.rows):
         yield figures.distribution_figure(leaderboard, scores)
         yield from figures.stratum_figures(leaderboard, scores)

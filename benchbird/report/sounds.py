@@ -22,7 +22,7 @@ from benchbird.plain_text import plain_text
 from benchbird.predictions import Predictions
 from benchbird.protocol import Spectrum
 from benchbird.report.charts import Strip, Strips, linear_axis
-from benchbird.report.figures import Figure, Table
+from benchbird.report.figures import Figure, Table, extremes
 from benchbird.report.images import ImageScores
 from benchbird.report.texts import name, number
 from benchbird.sound_study import SoundRow, SoundTable, enlarged
@@ -98,6 +98,11 @@ def sound_figure(table: SoundTable, style: Mapping[str, int], number_of: int) ->
         table=Table(("masked by", "SI-SDR improvement, dB", "SI-SDR, dB", "SDR, dB"), tuple(rows)),
         caption=f"Against {reference}: {table.n_samples} test samples of {table.n_recordings} recordings, with 95 % "
         "intervals. Squares: no segmenters, but oracles and floors that stand in every such table.",
+        summary=extremes(
+            {row.name: row.estimates[measure].mean for row in table.rows if row.is_segmenter},
+            "mean improvement of a segmenter, in dB,",
+            digits=1,
+        ),
     )
 
 

@@ -130,7 +130,7 @@ def _cost(leaderboard: Leaderboard) -> Iterator[str]:
         yield f"{name(label)}: {score(row.score.mean)} at {speed}{latency}{_size(row)}."
     beaten = [name(row.label) for row in timed if row.label not in best]
     if beaten:
-        yield f"Both slower and lower than another one: {_listed(beaten)}."
+        yield f"Neither faster nor better than some other one: {_listed(beaten)}."
     yield f"In inference, in batches of {leaderboard.inference_batch_size}, on {plain_text(machine, 120)}."
 
 
@@ -151,8 +151,8 @@ def _failings(leaderboard: Leaderboard, scores: ImageScores | None) -> Iterator[
     missed = scores.missed_share[row.label]
     if missed is not None:
         yield (
-            f"Of the pixels that {name(row.label)} gets wrong, {100 * missed:.0f} % are bird that it misses, "
-            f"{100 - round(100 * missed)} % are false alarms."
+            f"Of the pixels that {name(row.label)} gets wrong, {100 * missed:.0f}\u00a0% are bird that it misses, "
+            f"{100 - round(100 * missed)}\u00a0% are false alarms."
         )
     told, unclear = 0, []
     for strata in scores.strata[:MOST_COLUMNS_TOLD]:

@@ -17,7 +17,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 44
 _STRIP_HEIGHT, _NAME_WIDTH, _NOTE_WIDTH = 26, 150, 96
 _LETTER = 6.4
 """Mean width of a letter of the labels, in units of the drawing; names are cut by it, never placed."""
-_MOST_LETTERS = 22
+_MOST_LETTERS, _SHORT_LETTERS = 20, 15
 _LINE = 13
 
 PLOT_BOX = {"left": _LEFT, "right": WIDTH - _RIGHT, "top": _TOP, "bottom": HEIGHT - _BOTTOM}
@@ -34,7 +34,7 @@ def _colours(colours: tuple[str, ...]) -> str:
 
 STYLE = (
     ":root { " + _colours(LIGHT) + " --paper: #ffffff; --faint: #d8dde3; }\n"
-    "@media (prefers-color-scheme: dark) { :root { "
+    "@media screen and (prefers-color-scheme: dark) { :root { "
     + _colours(DARK)
     + " --paper: #14181d; --faint: #39414b; } }\n"
     + "".join(
@@ -46,6 +46,7 @@ STYLE = (
     + """\
 .chart { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif; }
 .chart text { fill: currentColor; }
+.chart a:hover .m { stroke: currentColor; stroke-width: 1.5; }
 .chart .grid { stroke: var(--faint); fill: none; }
 .chart .axis, .chart .guide { stroke: currentColor; fill: none; opacity: .55; }
 .chart .guide { stroke-dasharray: 2 3; }
@@ -57,16 +58,21 @@ STYLE = (
 )
 
 
-def svg(chart: Chart, *, identity: str) -> str:
+def svg(chart: Chart, *, identity: str, description: str = "") -> str:
     """The drawing as an element for a page.
 
     Args:
         chart: what to draw.
         identity: unique in the page; its title is named by it.
+        description: identity of the text that says what the drawing shows, or empty.
     """
     width, height, body = _drawn(chart)
+    described = f' aria-describedby="{description}"' if description else ""
+    # Links are no part of an image to a screen reader.
+    has_links = isinstance(chart, Plot) and any(any(series.anchors) for series in chart.series)
     return (
-        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-labelledby="{identity}">'
+        f'<svg class="chart" viewBox="0 0 {width} {height}" role="{"group" if has_links else "img"}" '
+        f'aria-labelledby="{identity}"{described}>'
         f'<title id="{identity}">{escape(chart.title)}</title>{body}</svg>'
     )
 
@@ -89,7 +95,7 @@ def _drawn(chart: Chart) -> tuple[int, int, str]:
         height = _TOP + _STRIP_HEIGHT * len(chart.strips) + _BOTTOM
         return WIDTH, height, "".join(_strips(chart, height))
     legend = [one for one in chart.series if one.name and not one.labels]
-    rows = math.ceil(len(legend) / 3)
+    rows = math.ceil(len(legend) / _legend_columns(legend))
     ticks = _LINE * (_levels(chart.x, WIDTH - _LEFT - _RIGHT) - 1)
     height = HEIGHT + ticks + 18 * rows + (4 if rows else 0)
     return WIDTH, height, "".join(_plot(chart, legend, HEIGHT + ticks + 12))
@@ -117,20 +123,29 @@ def _plot(plot: Plot, legend: list[Series], legend_top: float) -> Iterator[str]:
         yield f'<polyline class="guide" points="{" ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in guide)}"/>'
     taken: list[tuple[float, float, float]] = []
     for series in plot.series:
-        yield f'<g class="s{series.style % STYLES}">'
+        yield f'<g class="s{series.style % STYLES}">' + _title(series.name)
         for line in series.lines:
             yield f'<polyline class="l" points="{" ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in line)}"/>'
         for x, low, high in series.bars:
             yield f'<path class="b" d="M{at_x(x):.1f} {at_y(low):.1f}V{at_y(high):.1f}"/>'
-        for x, y in series.marks:
-            yield _mark(at_x(x), at_y(y), series.style)
+        for place, (x, y) in enumerate(series.marks):
+            title = series.titles[place] if series.titles else ""
+            anchor = series.anchors[place] if series.anchors else ""
+            mark = _mark(at_x(x), at_y(y), series.style, title)
+            # No stop for the tab key: the table below leads to the same places.
+            yield f'<a href="#{anchor}" tabindex="-1" aria-label="{escape(title)}">{mark}</a>' if anchor else mark
         yield "</g>"
         for x, y, text in series.labels:
             yield _beside(at_x(x), at_y(y), cut(text), right, top, taken)
+    columns = _legend_columns(legend)
     for place, series in enumerate(legend):
-        x, y = left + (place % 3) * ((right - left) / 3), legend_top + 18 * (place // 3)
+        x, y = left + (place % columns) * ((right - left) / columns), legend_top + 18 * (place // columns)
         yield f'<g class="s{series.style % STYLES}"><path class="l" d="M{x:.0f} {y - 4}h18"/>'
         yield _mark(x + 9, y - 4, series.style) + "</g>" + _text(x + 24, y, cut(series.name))
+
+
+def _legend_columns(legend: list[Series]) -> int:
+    return 3 if all(len(series.name) <= _SHORT_LETTERS for series in legend) else 2
 
 
 def _strips(chart: Strips, height: int) -> Iterator[str]:
@@ -178,10 +193,17 @@ def _bottom_axis(axis: Axis, left: float, right: float, bottom: float, *, grid_t
     )
 
 
-def _mark(x: float, y: float, style: int) -> str:
+def _mark(x: float, y: float, style: int, title: str = "") -> str:
     if style % STYLES >= len(LIGHT):
-        return f'<rect class="m" x="{x - 3.6:.1f}" y="{y - 3.6:.1f}" width="7.2" height="7.2"/>'
-    return f'<circle class="m" cx="{x:.1f}" cy="{y:.1f}" r="4.2"/>'
+        shape, tag = f'<rect class="m" x="{x - 3.6:.1f}" y="{y - 3.6:.1f}" width="7.2" height="7.2"', "rect"
+    else:
+        shape, tag = f'<circle class="m" cx="{x:.1f}" cy="{y:.1f}" r="4.2"', "circle"
+    return f"{shape}>{_title(title)}</{tag}>" if title else f"{shape}/>"
+
+
+def _title(text: str) -> str:
+    """What a pointer that rests on a shape is told."""
+    return f"<title>{escape(text)}</title>" if text else ""
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:

@@ -28,6 +28,21 @@ def amount(value: float) -> str:
     return f"{float(f'{value:.3g}'):,.10g}"
 
 
+def span(seconds: float) -> str:
+    """A time as people say it, in its two largest units: `1 h 23 min`, `2 min 5 s`, `12 s`, `0.4 s`."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return MISSING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
 def score(value: float | None) -> str:
     """Three decimals, or a dash."""
     return number(value, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,109 @@ def test_the_leaderboard_is_sorted_by_mouse_and_by_keyboard(visited: Visit) -> N
     assert labels(page) == sorted(ranked)
 
 
+def downloaded(page: Any, button: Any, folder: Path) -> list[list[str]]:
+    with page.expect_download() as waited:
+        button.focus()
+        page.keyboard.press("Enter")
+    assert waited.value.suggested_filename.endswith(".csv")
+    waited.value.save_as(folder / "table.csv")
+    with (folder / "table.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.reader(stream))
+
+
+def test_a_table_is_downloaded_as_it_is_shown(visited: Visit, tmp_path: Path) -> None:
+    page = visited.page
+    figure = page.locator("#figure-standing")
+    figure.locator("summary").click()
+    heading, *rows = downloaded(page, figure.locator("button.download"), tmp_path)
+    assert heading == ["segmenter", "IoU pooled", "low", "high", "interval covers", "group"]
+    assert [row[0] for row in rows] == list(LEVELS) and all(0 < float(row[1]) < 1 for row in rows)
+    assert page.locator(".scroll").count() == page.locator("button.download").count()
+
+
+def test_the_leaderboard_is_downloaded_in_full_precision(visited: Visit, tmp_path: Path) -> None:
+    heading, *rows = downloaded(visited.page, visited.page.locator("#leaderboard button.download").first, tmp_path)
+    assert [row[heading.index("label")] for row in rows] == list(LEVELS)
+    assert all(len(row[heading.index("iou_pooled")]) > 6 for row in rows)
+
+
+def test_no_cell_of_a_download_is_a_formula(visited: Visit) -> None:
+    cells = ["=1+1", "@x", "−1.5", "79,200", "–", 'a "b", c', "−0.7 to 5.2", "1,2"]
+    said = visited.page.evaluate(
+        """cells => {
+          const table = document.createElement("table");
+          for (const cell of cells) table.insertRow().insertCell().textContent = cell;
+          return csvOf(table);
+        }""",
+        cells,
+    )
+    wanted = ['"\'=1+1"', '"\'@x"', "-1.5", "79200", "", '"a ""b"", c"', '"−0.7 to 5.2"', '"1,2"']
+    assert said.split("\r\n") == [*wanted, ""]
+
+
+def test_what_is_missing_comes_last_whichever_way(visited: Visit) -> None:
+    ordered = visited.page.evaluate(
+        """() => ["n", ""].flatMap((kind) => [true, false].map((ascending) => {
+          const table = document.createElement("table");
+          const heading = document.createElement("th");
+          heading.className = kind;
+          table.createTHead().insertRow().append(heading);
+          const body = table.createTBody();
+          for (const cell of ["–", "0.5", "–", "0.75"]) body.insertRow().insertCell().textContent = cell;
+          sortBy(table, 0, ascending);
+          return Array.from(body.rows).map((row) => row.textContent).join(" ");
+        }))"""
+    )
+    assert ordered == ["0.5 0.75 – –", "0.75 0.5 – –"] * 2
+
+
+def test_points_name_their_image_and_lead_to_it(visited: Visit) -> None:
+    page = visited.page
+    links = page.locator("#figure-scatter svg a")
+    assert 0 < links.count() <= 8
+    title = links.first.locator("title")
+    before, anchor = title.text_content(), links.first.get_attribute("href")
+    image = before.split(":")[0]
+    assert image in page.locator(f"{anchor} h3").inner_text()
+    page.select_option("#pair-y", label="a_segmenter_with_quite_a_long_name_of_its_own")
+    assert title.text_content() != before and title.text_content().startswith(f"{image}: ")
+    assert links.first.get_attribute("aria-label") == title.text_content()
+    # An image that the filter hides is shown when a link leads to it.
+    group = page.locator(anchor).get_attribute("data-group")
+    page.get_by_label("best" if group != "best" else "worst", exact=True).check()
+    assert page.locator(anchor).is_hidden()
+    page.locator("#figure-scatter summary").click()
+    page.locator(f'#figure-scatter tbody a[href="{anchor}"]').click()
+    assert page.locator(anchor).is_visible()
+
+
+def test_the_table_of_any_two_is_right_when_it_was_sorted_before(visited: Visit) -> None:
+    page = visited.page
+    page.locator("#figure-scatter summary").click()
+    page.locator("#figure-scatter thead button").nth(1).click()
+    page.select_option("#pair-x", label="atrous_segnet")
+    titles = [one.text_content() for one in page.locator("#figure-scatter .m title").all()]
+    rows = [row.locator("th, td").all_inner_texts() for row in page.locator("#figure-scatter tbody tr").all()]
+    assert sorted(titles) == sorted(f"{one}: {x} and {y}" for one, x, y in rows)
+
+
+def test_few_stops_of_the_tab_key_lie_in_the_gallery(visited: Visit) -> None:
+    page = visited.page
+    assert page.locator('.panels button[tabindex="0"]').count() == page.locator(".exhibit").count()
+    buttons = page.locator(".exhibit").first.locator("button")
+    buttons.first.focus()
+    page.keyboard.press("ArrowRight")
+    assert buttons.nth(1).evaluate("one => one === document.activeElement")
+    page.keyboard.press("ArrowLeft")
+    assert buttons.first.evaluate("one => one === document.activeElement")
+    skip = page.locator(".skip.here")
+    skip.focus()
+    assert skip.is_visible() and "Skip the 8 images" in skip.inner_text()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('section').id") not in ("gallery", "")
+
+
 def test_any_two_segmenters_are_set_against_each_other(visited: Visit) -> None:
     page = visited.page
     points = [mark.get_attribute("cx") for mark in page.locator("#figure-scatter .m").all()]
@@ -107,7 +211,7 @@ def test_any_two_segmenters_are_set_against_each_other(visited: Visit) -> None:
     page.select_option("#pair-y", label="atrous_segnet")
     marks = page.locator("#figure-scatter .m").all()
     assert [mark.get_attribute("cx") for mark in marks] != points
-    assert page.locator("#pair-said").inner_text() == (
+    assert page.locator("#d-scatter").inner_text() == (
         f"atrous_segnet is better on 0 of {len(points)} images, equal on {len(points)}."
     )
     page.locator("#figure-scatter summary").click()

@@ -116,7 +116,7 @@ def test_names_are_text_wherever_they_stand(page: str) -> None:
         for name in ("src", "href"):
             target = attributes.get(name) or "#"
             assert target.startswith(("#", "data:")), target
-    [text] = re.findall(r'<script type="application/json" id="images">(.*?)</script>', page)
+    [text] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)
     assert EVIL in json.loads(text)["labels"]
 
 
@@ -148,6 +148,39 @@ def test_every_chart_has_a_table_behind_it(page: str) -> None:
     for figure in figures:
         inside = page.split(f'id="{figure}"', 1)[1].split("</figure>", 1)[0]
         assert inside.count("<svg") == 1 and inside.count("<table") == 1, figure
+
+
+def test_every_chart_says_what_it_shows(page: str) -> None:
+    reader = read(page)
+    identities = {attributes.get("id") for _, attributes in reader.tags}
+    charts = [attributes for tag, attributes in reader.tags if tag == "svg" and attributes.get("class") == "chart"]
+    for attributes in charts:
+        assert attributes["aria-describedby"] in identities, attributes
+    text = " ".join(reader.text)
+    assert "The mean IoU pooled is highest for unet, 0." in text and ", and lowest for </style>, 0." in text
+    assert "The IoU of the median image is highest for unet" in text
+    assert "unet is better on " in text and "The curve of unet peaks at logit " in text
+    assert "It ends at 0.5000 (seed 0, interrupted)." in text
+
+
+def test_terms_are_explained(page: str) -> None:
+    text = page.split('<section id="words"', 1)[1].split("</section>", 1)[0]
+    for term in ("IoU pooled", "native", "ceiling", "seed", "interval", "group", "minimum detectable difference",
+                 "Holm", "floor, †", "SI-SDR"):  # fmt: skip
+        assert re.search(rf"<dt>{term}[^<]*</dt><dd>[^<]{{40,}}\.</dd>", text), term
+
+
+def test_the_cost_of_the_trials_is_told(page: str) -> None:
+    text = " ".join(read(page).text)
+    # Seven trials of 61.5 s, one of them failed.
+    assert "The 7 trials together took 7 min 10 s of wall-clock time" in text
+    rows = re.findall(r"<tr>(.*?)</tr>", page.split("Time and memory of each trial</caption>")[1].split("</table>")[0])
+    cells = [re.findall(r">([^<>]*)</t[hd]>", row) for row in rows]
+    assert ["unet", "1", "done", "61.5", "900", "1"] in cells and ["other", "7", "failed", "61.5", "–", "1"] in cells
+
+
+def test_it_says_why_there_is_no_sound(page: str) -> None:
+    assert "This page was made without the data; benchbird report with --benchmark FILE" in page
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from benchbird.plain_text import plain_text
-from benchbird.report.charts import Plot, Series, Strip, Strips, linear_axis, name_axis, number_text
-from benchbird.report.figures.value import Figure, Table, shown_labels, styles
+from benchbird.report.charts import STYLES, Plot, Series, Strip, Strips, linear_axis, name_axis, number_text
+from benchbird.report.figures.value import Figure, Table, extremes, shown_labels, styles
 from benchbird.report.images import ImageScores, Stratification
 from benchbird.report.texts import column_name, interval, name, score
+from benchbird.score_tables import Curve, ScoreRow
 from benchbird.standings import Leaderboard
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -19,12 +21,14 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 def distribution_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure:
     """How IoU spreads over the test images with bird."""
     style = styles(leaderboard)
+    medians: dict[str, float | None] = {}
     strips, rows = [], []
     for label in shown_labels(leaderboard, scores):
         own = np.nan_to_num(scores.iou[label][scores.has_bird])
         if not len(own):
             continue
         low, inner_low, middle, inner_high, high = (float(one) for one in np.quantile(own, QUANTILES))
+        medians[label] = middle
         strips.append(
             Strip(
                 name=name(label),
@@ -46,41 +50,61 @@ def distribution_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure
         table=Table(("segmenter", "5 %", "25 %", "median", "75 %", "95 %", "mean", "images"), tuple(rows)),
         caption="Symbol: median image; thick: the middle half of the images; thin: from 5 % to 95 % of them. Each "
         "image's IoU is its mean over seeds; images without bird are left out.",
+        summary=extremes(medians, "IoU of the median image", digits=2),
     )  # fmt: skip
 
 
-def scatter_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure | None:
-    """IoU of each test image under the two best segmenters."""
+def scatter_figure(
+    leaderboard: Leaderboard, scores: ImageScores, anchors: Mapping[str, str] | None = None
+) -> Figure | None:
+    """IoU of each test image under the two best segmenters.
+
+    Args:
+        leaderboard: of the study.
+        scores: of its test images.
+        anchors: name of an image → identity of its pictures in the page.
+    """
     labels = shown_labels(leaderboard, scores)[:2]
     if len(labels) < 2:
         return None
     first, second = labels
     style = styles(leaderboard)
     shown = np.flatnonzero(scores.has_bird)
-    points = tuple(
-        (float(x), float(y))
-        for x, y in zip(np.nan_to_num(scores.iou[first][shown]), np.nan_to_num(scores.iou[second][shown]), strict=True)
-    )
-    rows = tuple(
-        (
-            plain_text(scores.sample_ids[place], 80),
-            *(score(float(np.nan_to_num(scores.iou[one][place]))) for one in labels),
-        )
-        for place in shown
-    )
+    # To three digits, as the page's script has them: what is equal there is equal here.
+    values = [[round(value, 3) for value in np.nan_to_num(scores.iou[one])[shown].tolist()] for one in labels]
+    points = tuple(zip(*values, strict=True))
+    ids = [scores.sample_ids[place] for place in shown]
+    leads = tuple((anchors or {}).get(one, "") for one in ids)
+    rows = tuple((plain_text(one, 80), score(x), score(y)) for one, x, y in zip(ids, *values, strict=True))
     return Figure(
         name="scatter",
         chart=Plot(
             title="IoU of each test image under two segmenters",
             x=linear_axis(f"IoU by {name(first)}", [0.0, 1.0], low=0.0, high=1.0),
             y=linear_axis(f"IoU by {name(second)}", [0.0, 1.0], low=0.0, high=1.0),
-            series=(Series(name="", style=style[first], marks=points),),
+            series=(
+                Series(
+                    name="",
+                    style=style[first] % (STYLES // 2),  # discs, which the page's script moves
+                    marks=points,
+                    titles=tuple(f"{label}: {x} and {y}" for label, x, y in rows),
+                    anchors=leads,
+                ),
+            ),
             guides=(((0.0, 0.0), (1.0, 1.0)),),
         ),
-        table=Table(("image", name(first), name(second)), rows),
+        table=Table(("image", name(first), name(second)), rows, anchors=leads),
         caption="A point is a test image with bird, its IoU a mean over seeds. Below the diagonal the segmenter named "
-        "at the bottom is better, above it the one named at the side.",
+        "at the bottom is better, above it the one named at the side. Point at one to "
+        "read its name; those in the gallery lead there.",
+        summary=duel(name(first), points),
     )
+
+
+def duel(first: str, points: Sequence[tuple[float, float]]) -> str:
+    """On how many images the first of two is better, a sentence; the page's script says the same of any two."""
+    better, equal = sum(x > y for x, y in points), sum(x == y for x, y in points)
+    return f"{first} is better on {better} of {len(points)} images{f', equal on {equal}' if equal else ''}."
 
 
 def stratum_figures(leaderboard: Leaderboard, scores: ImageScores) -> list[Figure]:
@@ -122,6 +146,18 @@ def _stratum_figure(leaderboard: Leaderboard, scores: ImageScores, strata: Strat
         table=Table((column, "images", "recordings", *map(name, labels)), rows),
         caption="IoU pooled over the test images of each group, with 95 % intervals where there are enough "
         "recordings; in parentheses, how many images there are. Groups without any bird are left out.",
+        summary=_stratum_summary(labels[0], column, groups) if labels else "",
+    )
+
+
+def _stratum_summary(label: str, column: str, groups: Sequence[ScoreRow]) -> str:
+    """Where the best segmenter's mean is lowest and highest, a sentence that claims no difference."""
+    known = [(mean, plain_text(row.name, 40)) for row in groups if (mean := row.estimates[label].mean) is not None]
+    if len(known) < 2:
+        return ""
+    low, high = min(known), max(known)
+    return (
+        f"By {column}, the mean of {name(label)} goes from {score(low[0])} ({low[1]}) to {score(high[0])} ({high[1]})."
     )
 
 
@@ -153,6 +189,17 @@ def threshold_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure:
             guides=(((0.0, 0.0), (0.0, 1.0)),),
         ),
         table=Table(("logit", *map(name, labels)), rows, texts=()),
-        caption="Scores are taken at logit 0 (dotted); a curve that peaks elsewhere is of a segmenter whose logits are "
-        "shifted. Choosing a threshold on test would be no result.",
+        caption="A segmenter gives every pixel a number, its logit; pixels above 0 (dotted) count as bird, and all "
+        "scores are taken there. A curve that peaks elsewhere is of a segmenter that would do better with another "
+        "threshold, but one chosen on test would be no result.",
+        summary=_threshold_summary(labels[0], curve) if labels else "",
     )
+
+
+def _threshold_summary(label: str, curve: Curve) -> str:
+    own = np.nan_to_num(curve.test[label], nan=-1.0)
+    peak = int(own.argmax())
+    if own[peak] < 0:
+        return ""
+    logit = number_text(float(curve.thresholds[peak]), 2)
+    return f"The curve of {name(label)} peaks at logit {logit}, with {score(own[peak])}."

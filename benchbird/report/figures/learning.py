@@ -2,51 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
-from benchbird.report.charts import Plot, Point, Series, linear_axis
+from benchbird.plain_text import plain_text
+from benchbird.report.charts import Plot, Series, linear_axis
 from benchbird.report.curves import TrialCurve
-from benchbird.report.figures.value import Figure, Table, styles
+from benchbird.report.figures.value import Figure, Table
 from benchbird.report.texts import name, number
-from benchbird.standings import Leaderboard
+
+MOST_NAMED = 6
+"""Trials whose names a sentence can hold."""
 
 
-def learning_figures(leaderboard: Leaderboard, curves: Sequence[TrialCurve]) -> list[Figure]:
-    """Loss and validation IoU of every trial, two charts a segmenter, all on one scale."""
+def learning_figures(curves: Sequence[TrialCurve], order: Mapping[str, int]) -> list[Figure]:
+    """Loss and validation IoU of every trial, two charts a segmenter, all on one scale.
+
+    Args:
+        curves: of the trials.
+        order: label → place of its segmenter; one without comes last.
+    """
     losses = [value for curve in curves for value in curve.loss if value is not None]
     ious = [value for curve in curves for value in curve.val_iou if value is not None]
     last = max((curve.epochs[-1] for curve in curves), default=1)
-    style = styles(leaderboard)
     figures = []
-    labels = sorted({curve.label for curve in curves}, key=lambda label: (style.get(label, len(style)), label))
+    labels = sorted({curve.label for curve in curves}, key=lambda label: (order.get(label, len(order)), label))
     for place, label in enumerate(labels):
         own = [curve for curve in curves if curve.label == label]
         for kind, heading, values in (("val", "validation IoU", ious), ("loss", "training loss", losses)):
-            lines = tuple(_points(curve.epochs, curve.val_iou if kind == "val" else curve.loss) for curve in own)
-            marks = tuple(point for curve, line in zip(own, lines, strict=True) for point in _best(curve, line))
-            series = Series(name="", style=style.get(label, 15), lines=lines, marks=marks)
+            series = tuple(_series(curve, kind, number_of) for number_of, curve in enumerate(own))
             figures.append(
                 Figure(
                     name=f"curve-{kind}-{place}",
                     chart=Plot(
                         title=f"{name(label)}: {heading} by epoch",
-                        x=linear_axis("epoch", [1.0, float(last)], low=1.0 if last > 1 else None),
+                        x=linear_axis("epoch", [1.0, float(last)], low=1.0 if last > 1 else None, is_whole=True),
                         y=linear_axis(heading, values, low=0.0),
-                        series=(series,),
+                        series=series,
                     ),
                     table=_curve_table(own, kind),
                     caption=f"{name(label)}, {heading}: a line a trial, the selected epoch marked.",
+                    summary=_summary(own, kind),
                 )
             )
     return figures
 
 
-def _points(xs: Sequence[int], ys: Sequence[float | None]) -> tuple[Point, ...]:
-    return tuple((float(x), y) for x, y in zip(xs, ys, strict=True) if y is not None)
+def _series(curve: TrialCurve, kind: str, place: int) -> Series:
+    values = curve.val_iou if kind == "val" else curve.loss
+    line = tuple((float(x), y) for x, y in zip(curve.epochs, values, strict=True) if y is not None)
+    marks = tuple(point for point in line if point[0] == curve.best_epoch)
+    # By trial, not by segmenter: its name is on the chart, and its seeds must be told apart.
+    return Series(name=plain_text(curve.name, 60), style=place, lines=(line,), marks=marks)
 
 
-def _best(curve: TrialCurve, line: Sequence[Point]) -> Iterable[Point]:
-    return [point for point in line if point[0] == curve.best_epoch]
+def _summary(curves: Sequence[TrialCurve], kind: str) -> str:
+    """How far its trials came, a sentence."""
+    if kind == "val":
+        reached = [max(known) for curve in curves if (known := [one for one in curve.val_iou if one is not None])]
+        words, digits = ("Its best epoch has", "Their best epochs have"), 3
+    else:
+        reached = [known[-1] for curve in curves if (known := [one for one in curve.loss if one is not None])]
+        words, digits = ("It ends at", "They end at"), 4
+    if not reached:
+        return ""
+    low, high = number(min(reached), digits), number(max(reached), digits)
+    if len(reached) == 1:
+        return f"{words[0]} {low} ({_named(curves)})."
+    return f"{words[1]} {low if low == high else f'{low} to {high}'} ({_named(curves)})."
+
+
+def _named(curves: Sequence[TrialCurve]) -> str:
+    names = [plain_text(curve.name, 60) for curve in curves]
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} trials"
 
 
 def _curve_table(curves: Sequence[TrialCurve], kind: str) -> Table:

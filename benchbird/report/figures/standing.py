@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from benchbird.definitions import DEFINITIONS
 from benchbird.plain_text import plain_text
 from benchbird.report.charts import Axis, Plot, Point, Series, Strip, Strips, linear_axis, log_axis
-from benchbird.report.figures.value import Figure, Table, styles
+from benchbird.report.figures.value import Figure, Table, extremes, styles
 from benchbird.report.texts import MISSING, amount, name, score
 from benchbird.standings import Leaderboard, Row
 
@@ -44,7 +44,9 @@ def standing_figure(leaderboard: Leaderboard) -> Figure:
         name="standing",
         chart=Strips(title=f"{title} on test with 95 % intervals", x=linear_axis(title, values), strips=strips),
         table=Table(("segmenter", title, "low", "high", "interval covers", "group"), rows, texts=(0, 4, 5)),
-        caption="Symbol: mean over seeds; line: 95 % interval. Segmenters that share a letter are not separable.",
+        caption="Symbol: mean over seeds; line: 95 % interval."
+        + (" Segmenters that share a letter are not separable." if any(row.letters for row in shown) else ""),
+        summary=extremes({row.label: row.score.mean for row in shown}, f"mean {title}"),
     )
 
 
@@ -114,7 +116,19 @@ def _cost(
                    guides=(guide,) if guide else ()),
         table=Table(("segmenter", title, "low", "high", label), table),
         caption=f"{title} on test with 95 % intervals against {label} (logarithmic). {caption}",
+        summary=_cost_summary(points, label),
     )  # fmt: skip
+
+
+def _cost_summary(points: Sequence[tuple[Row, float]], label: str) -> str:
+    best, _ = max(points, key=lambda one: one[0].score.mean or 0.0)
+    low, high = min(points, key=lambda one: one[1]), max(points, key=lambda one: one[1])
+    if low[1] == high[1]:
+        return f"{name(best.label)} scores highest; all have {amount(low[1])} {label}."
+    return (
+        f"{name(best.label)} scores highest; from {amount(low[1])} {label} ({name(low[0].label)}) to {amount(high[1])} "
+        f"({name(high[0].label)})."
+    )
 
 
 def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:
