@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from benchbird.report.curves import trial_curves
 from benchbird.report.figures import Figure
 from benchbird.report.gallery import Exhibit, chosen_images, exhibits
 from benchbird.report.images import ImageScores, image_scores
-from benchbird.report.page import Contents, page
+from benchbird.report.page import Contents, page, waiting_page
 from benchbird.report.paper import write_paper
 from benchbird.report.repeat import repeat_command
 from benchbird.report.sounds import SoundExample, sound_examples, sound_figure
@@ -32,7 +33,7 @@ from benchbird.results import FoundRecord
 from benchbird.score_tables import Trial
 from benchbird.sound_study import sound_tables
 from benchbird.studies import Study
-from benchbird.trial_states import TrialState, read_states
+from benchbird.trial_states import FAILED, TrialState, read_states
 
 GALLERY_IMAGES = 16
 
@@ -120,6 +121,22 @@ def make_page(
             notices=ranking.notices,
         )
     )
+
+
+def make_waiting_page(folder: Path, index: Index, now: datetime) -> str | None:
+    """The page of a folder in which no trial has ended, HTML; None where none was begun, or one has ended.
+
+    Args:
+        folder: a results root, or any folder below one.
+        index: remembers which records were checked.
+        now: what the page is dated by.
+    """
+    studies = [one for one in read_states(folder, index).studies if not one.is_noise]
+    trials = [trial for one in studies for trial in one.trials]
+    if not trials or any(trial.state in ("done", *FAILED) for trial in trials):
+        return None
+    when = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return waiting_page(studies, trial_curves((), trials), when)
 
 
 def make_paper(folder: Path, study: Study, ranking: Ranking, *, with_pdf: bool) -> list[Path]:

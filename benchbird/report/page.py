@@ -30,11 +30,11 @@ from benchbird.report.images import ImageScores
 from benchbird.report.repeat import Repeat
 from benchbird.report.sounds import SoundExample
 from benchbird.report.summary import answers
-from benchbird.report.texts import name, number
+from benchbird.report.texts import MISSING, name, number
 from benchbird.reporters import csv
 from benchbird.reporters.columns import cells, columns, facts, failures, headline, notes, verdict_lines
 from benchbird.standings import Leaderboard
-from benchbird.trial_states import TrialState
+from benchbird.trial_states import StudyState, TrialState, moment
 from benchbird.verdict import p_text, points
 
 _HERE = Path(__file__).parent
@@ -83,6 +83,7 @@ def page(contents: Contents) -> str:
     order = figures.styles(board)
     anchors = {one.sample_id: f"image-{place}" for place, one in enumerate(contents.exhibits)}
     return _rendered(
+        "page.html",
         title=title,
         # Without the smallest gap that could be seen: the verdict says it of each pair.
         subtitle=f"{subtitle[0].upper()}{subtitle[1:].split(';')[0].rstrip('.')}.",
@@ -123,15 +124,52 @@ def page(contents: Contents) -> str:
     )
 
 
-def _rendered(**values: Any) -> str:
-    """The template with these values, and what every page has: style, script, and the policy that lets only them run.
+def waiting_page(studies: Sequence[StudyState], curves: Sequence[TrialCurve], when: str) -> str:
+    """The page of studies of which no trial has ended, HTML.
 
-    What a template isn't given is empty, so that a page with nothing to show of something says so.
+    Args:
+        studies: with their trials.
+        curves: of these.
+        when: they were looked at.
     """
-    from jinja2 import Environment
+    counts = []
+    for one in studies:
+        states = ", ".join(f"{number_of} {state}" for state, number_of in one.counts.items())
+        counts.append(f"Study {plain_text(one.study, 40)}: {states}.")
+    rows = [_waiting_row(trial) for one in studies for trial in one.trials]
+    headings = ("segmenter", "seed", "state", "epochs trained", "first started, UTC", "attempts", "what is known")
+    return _rendered(
+        "waiting.html",
+        title=", ".join(dict.fromkeys(name(one.benchmark) for one in studies)),
+        counts=counts,
+        trials=Table(headings, tuple(rows), texts=(0, 2, 4, 6)),
+        learning=figures.learning_figures(curves, {}),
+        data_json=_json({"labels": []}),
+        when=when,
+    )
 
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((_HERE / "page.html").read_text(encoding="utf-8"))
+
+def _waiting_row(trial: TrialState) -> tuple[str, ...]:
+    of = f" of {trial.epochs}" if trial.epochs else ""
+    return (
+        name(trial.label),
+        trial.seed,
+        trial.state,
+        f"{trial.epoch or 0}{of}",
+        moment(trial.started_at) or MISSING,
+        MISSING if trial.attempts is None else str(trial.attempts),
+        plain_text(" ".join([trial.reason, *trial.log]).strip(), 600) or MISSING,
+    )
+
+
+def _rendered(document: str, **values: Any) -> str:
+    """The template of that name with these values; style, script, and the policy that lets only them run are added."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=FileSystemLoader(_HERE), undefined=StrictUndefined
+    )
+    template = environment.get_template(document)
     style = svg.STYLE + (_HERE / "page.css").read_text(encoding="utf-8")
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     return template.render(
@@ -200,6 +238,11 @@ def _data_json(board: Leaderboard, scores: ImageScores | None) -> str:
         # What the page's own tables are downloaded from is as shown; the leaderboard has more digits than that.
         "leaderboard": csv.render(board),
     }
+    return _json(document)
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    """JSON that no `</script>` can end."""
     return json.dumps(document, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 from benchbird.contract import Sample
 from benchbird.index import index_of
 from benchbird.ranking import rank_study
-from benchbird.report.making import StudyData, Wishes, make_page
+from benchbird.report.making import StudyData, Wishes, make_page, make_waiting_page
 from benchbird.studies import select_study
 from tests.browser import Visit, browse, visit
 from tests.predictions_factory import MadeUpImages, write_study
@@ -78,6 +79,24 @@ def test_it_fits_asks_for_nothing_and_is_accessible(browser: Any, path: Path, wi
     assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
     assert visited.complaints == [] and visited.requests == []
     page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_page_of_trials_under_way_too(browser: Any, tmp_path: Path, width: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    trial = tmp_path / "birdsound" / "0123456789ab" / f"{'a_long_name_' * 8}-00000000" / "seed-0"
+    trial.mkdir(parents=True)
+    (trial / "curve.jsonl").write_text('{"epoch": 1, "train_loss": 0.5, "val_iou_pooled": 0.2}\n')
+    with index_of(tmp_path / "cache") as index:
+        made = make_waiting_page(tmp_path, index, datetime(2026, 11, 21, tzinfo=UTC))
+    assert made is not None
+    (tmp_path / "report.html").write_text(made, encoding="utf-8")
+    visited = visit(browser, tmp_path / "report.html", width)
+    assert visited.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert [one["id"] for one in Axe().run(visited.page).response["violations"]] == []
+    assert visited.complaints == [] and visited.requests == []
+    visited.page.close()
 
 
 def labels(page: Any) -> list[str]:

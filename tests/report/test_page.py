@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from benchbird.index import index_of
 from benchbird.protocol import Protocol
 from benchbird.ranking import rank_study
 from benchbird.record_json import record_bytes
-from benchbird.report.making import Wishes, make_page, write_page
+from benchbird.report.making import Wishes, make_page, make_waiting_page, write_page
 from benchbird.results import add_record, read_record
 from benchbird.studies import select_study
 from tests.predictions_factory import MadeUpImages, write_study, write_trial
@@ -202,6 +203,27 @@ def test_a_study_of_failures_alone_says_so(tmp_path: Path) -> None:
                make_record(status="diverged", reason="the loss was NaN"))  # fmt: skip
     text = " ".join(read(page_of(tmp_path)).text)
     assert "Nobody yet: no segmenter has a score." in text and "diverged: the loss was NaN" in text
+
+
+def test_a_study_of_which_no_trial_has_ended_has_a_page(tmp_path: Path) -> None:
+    study = tmp_path / "birdsound" / "0123456789ab"
+    for seed, text in ((0, "interrupted"), (1, EVIL)):
+        folder = _made(study / "unet-00000000" / f"seed-{seed}")
+        status = {"status": text, "epochs": 5, "attempts": 2, "started_at": "2026-11-20T10:00:00+00:00"}
+        (folder / "status.json").write_text(json.dumps(status))
+    curve = json.dumps({"epoch": 1, "train_loss": 0.5, "val_iou_pooled": 0.2})
+    (study / "unet-00000000" / "seed-0" / "curve.jsonl").write_text(curve)
+    now = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+    with index_of(tmp_path / "cache") as index:
+        page = make_waiting_page(tmp_path, index, now)
+        assert page is not None
+        text = " ".join(read(page).text)
+        assert "No trial has ended yet" in text and "Study 0123456789ab: 1 interrupted, 1 waiting." in text
+        assert "1 of 5" in text and "2026-11-20 10:00" in text and "by 2026-11-21 09:30 UTC" in text
+        assert 'id="figure-curve-val-0"' in page and page.count("<script") == 2
+        add_record(_made(study / "unet-00000000" / "seed-2"), make_record(seed=2, status="failed", reason="x"))
+        assert make_waiting_page(tmp_path, index, now) is None
+        assert make_waiting_page(_made(tmp_path / "empty"), index, now) is None
 
 
 def test_a_page_that_cannot_be_written_is_a_sentence_and_no_failure(tmp_path: Path) -> None:
