@@ -149,7 +149,9 @@ def linear_axis(
     first = min(finite) if low is None else low
     last = max(finite) if high is None else high
     if last - first < max(_NARROWEST, _NARROWEST * abs(first)):
-        first, last = (first - 0.5 if low is None else first), (first + 0.5 if high is None else last)
+        # What is counted from zero up has no room below it.
+        below = 0.0 if 0 <= first < 0.5 else first - 0.5
+        first, last = (below if low is None else first), (first + 0.5 if high is None else last)
     last = last if last > first else first + 1.0
     step = _round_step((last - first) / _TICKS)
     if is_whole:

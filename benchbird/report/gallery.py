@@ -18,6 +18,7 @@ from PIL import Image
 from benchbird.data.overlays import brightened
 from benchbird.predictions import Predictions
 from benchbird.report.images import ImageScores
+from benchbird.report.texts import name
 
 MOST_BYTES = 2_000_000
 """Of all pictures together as data URIs: a page of 3 MB still opens on a phone."""
@@ -161,7 +162,7 @@ def _exhibit(
             panels.append(Panel(title="mask", text="", picture=mask_picture(reference), is_error_map=False))
         panels.append(
             Panel(
-                title=label,
+                title=name(label),
                 text=_text(predicted, reference),
                 picture=error_map(predicted, reference),
                 is_error_map=True,
@@ -176,7 +177,7 @@ _TOLD = {"voice": "{}", "noise": "{}", "snr_db": "SNR {} dB", "species": "{}", "
 
 
 def _note(attributes: Mapping[str, str]) -> str:
-    told = [form.format(attributes[name]) for name, form in _TOLD.items() if attributes.get(name, "").strip()]
+    told = [form.format(attributes[key]) for key, form in _TOLD.items() if attributes.get(key, "").strip()]
     return ", ".join(told).replace(" -", " −")
 
 

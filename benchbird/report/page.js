@@ -99,6 +99,7 @@ if (scatter !== null && data.labels.length > 1) {
   const rows = Array.from(table.tBodies[0].rows);  // as the images are, however they are sorted later
   const said = document.getElementById("d-scatter");
   said.setAttribute("aria-live", "polite");
+  const cut = (text) => (text.length > 30 ? text.slice(0, 29) + "…" : text);
   const show = () => {
     const [x, y] = [Number(selectX.value), Number(selectY.value)];
     let better = 0, equal = 0;
@@ -112,8 +113,8 @@ if (scatter !== null && data.labels.length > 1) {
       marks[place].querySelector("title").textContent = title;
       if (marks[place].parentNode.hasAttribute("href")) marks[place].parentNode.setAttribute("aria-label", title);
     });
-    nameX.textContent = "IoU by " + data.labels[x];
-    nameY.textContent = "IoU by " + data.labels[y];
+    nameX.textContent = "IoU by " + cut(data.labels[x]);
+    nameY.textContent = "IoU by " + cut(data.labels[y]);
     for (const heading of table.tHead.rows[0].cells) heading.removeAttribute("aria-sort");
     [x, y].forEach((which, column) => {
       const heading = table.tHead.rows[0].cells[column + 1];

@@ -67,12 +67,13 @@ def paper_figures(
     leaderboard: Leaderboard, scores: ImageScores | None, curves: Sequence[TrialCurve]
 ) -> Iterator[Figure]:
     """Those of the page, without what only a screen needs."""
-    if leaderboard.rows:
-        yield figures.standing_figure(leaderboard)
+    if (standing := figures.standing_figure(leaderboard)) is not None:
+        yield standing
     yield from figures.cost_figures(leaderboard)
     yield from figures.learning_figures(curves, figures.styles(leaderboard))
     if scores is not None and any(row.label in scores.iou for row in leaderboard.rows):
-        yield figures.distribution_figure(leaderboard, scores)
+        if (distribution := figures.distribution_figure(leaderboard, scores)) is not None:
+            yield distribution
         yield from figures.stratum_figures(leaderboard, scores)
         yield figures.threshold_figure(leaderboard, scores)
 

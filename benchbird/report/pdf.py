@@ -6,6 +6,7 @@ Owns their look on paper: black on white, the colours of `svg.py`, letters that 
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from benchbird.errors import UsageError
@@ -15,6 +16,8 @@ from benchbird.report.svg import LIGHT, cut
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_FONT = "DejaVu Sans"
+"""Which matplotlib brings along, so that the same chart looks the same everywhere."""
 _WIDTH_INCHES, _HEIGHT_INCHES, _STRIP_INCHES = 4.6, 3.0, 0.24
 
 
@@ -29,7 +32,7 @@ def pdf_file(chart: Chart) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError("figures as PDF need matplotlib: pip install 'benchbird[plots]'") from error
-    style: Any = {"pdf.fonttype": 42, "font.size": 8.0, "font.family": "DejaVu Sans", "svg.hashsalt": "benchbird"}
+    style: Any = {"pdf.fonttype": 42, "font.size": 8.0, "font.family": _FONT, "svg.hashsalt": "benchbird"}
     with matplotlib.rc_context(style):
         height = _HEIGHT_INCHES
         if isinstance(chart, Strips):
@@ -111,5 +114,15 @@ def _style(number: int) -> tuple[str, str, str]:
 
 
 def _plain(text: str) -> str:
-    """Text in which matplotlib finds no formula: a `$` begins one."""
-    return text.replace("$", r"\$")
+    """Text in which matplotlib finds no formula (a `$` begins one); what the font lacks stands as its code point."""
+    known = _characters()
+    shown = "".join(one if ord(one) in known else f"[U+{ord(one):04X}]" for one in text)
+    return shown.replace("$", r"\$")
+
+
+@lru_cache(maxsize=1)
+def _characters() -> frozenset[int]:
+    """Those that the font has."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont(_FONT)).get_charmap())

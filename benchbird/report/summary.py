@@ -20,6 +20,8 @@ from benchbird.standings import Leaderboard, Row
 LEAST_RECORDINGS = 5
 """A group of fewer says little of a segmenter."""
 MOST_COLUMNS_TOLD = 3
+MOST_NAMED = 5
+"""Of a longer list, so many are named and the others counted."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,10 @@ def _tied(leaderboard: Leaderboard, best: Row) -> list[str]:
 
 def _certainty(leaderboard: Leaderboard) -> Iterator[str]:
     best = leaderboard.rows[0] if leaderboard.rows else None
-    if best is not None and best.letters and not leaderboard.unranked and len(leaderboard.rows) > 1:
+    if best is None or best.score.mean is None:
+        yield "There is nothing to compare: no segmenter has a score."
+        return
+    if best.letters and not leaderboard.unranked and len(leaderboard.rows) > 1:
         yield "No: the first place is undecided." if _tied(leaderboard, best) else "Yes: the first place is decided."
     if leaderboard.verdict:
         yield plain_text(leaderboard.verdict[0], 600)
@@ -119,7 +124,7 @@ def _cost(leaderboard: Leaderboard) -> Iterator[str]:
         if row.machine == machine and row.score.mean is not None and row.inference_images_per_s
     ]
     if not timed:
-        yield "No segmenter was timed."
+        yield "No segmenter has both a score and a timing."
         return
     best = pareto({row.label: (row.inference_images_per_s or 0.0, row.score.mean or 0.0) for row in timed})
     by_label = {row.label: row for row in timed}
@@ -189,4 +194,6 @@ def _extremes(strata: Stratification, label: str) -> tuple[ScoreRow | None, Scor
 
 
 def _listed(names: Sequence[str]) -> str:
+    if len(names) > MOST_NAMED + 1:
+        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} others"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -136,7 +136,7 @@ def _plot(plot: Plot, legend: list[Series], legend_top: float) -> Iterator[str]:
             yield f'<a href="#{anchor}" tabindex="-1" aria-label="{escape(title)}">{mark}</a>' if anchor else mark
         yield "</g>"
         for x, y, text in series.labels:
-            yield _beside(at_x(x), at_y(y), cut(text), right, top, taken)
+            yield _beside(at_x(x), at_y(y), cut(text), (right, top, bottom), taken)
     columns = _legend_columns(legend)
     for place, series in enumerate(legend):
         x, y = left + (place % columns) * ((right - left) / columns), legend_top + 18 * (place // columns)
@@ -210,14 +210,22 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _beside(x: float, y: float, text: str, right: float, top: float, taken: list[tuple[float, float, float]]) -> str:
-    """A label beside its point, moved down until it covers none of those before it."""
+def _beside(
+    x: float, y: float, text: str, room: tuple[float, float, float], taken: list[tuple[float, float, float]]
+) -> str:
+    """A label beside its point, moved down until it covers none of those before it; none where there is no room.
+
+    Whoever points at a mark is told its name all the same.
+    """
+    right, top, bottom = room
     width = len(text) * _LETTER
     is_left = x + 8 + width > right
     begin = x - 8 - width if is_left else x + 8
     at = max(y - 5, top + 8)
     while any(abs(at - other) < 12 and begin < end and start < begin + width for start, end, other in taken):
         at += 12
+    if at > bottom:
+        return ""
     taken.append((begin, begin + width, at))
     return _text(x - 8 if is_left else x + 8, at, text, anchor="end" if is_left else "start")
 

@@ -23,6 +23,11 @@ def name(label: str) -> str:
     return plain_text(label, 60) or MISSING
 
 
+def short_name(label: str) -> str:
+    """A label that an axis has room for; the page's script cuts likewise."""
+    return plain_text(label, 30) or MISSING
+
+
 def amount(value: float) -> str:
     """Three digits that count, without a power of ten: `79,200`, `28.1`."""
     return f"{float(f'{value:.3g}'):,.10g}"

@@ -99,6 +99,24 @@ def test_the_page_of_trials_under_way_too(browser: Any, tmp_path: Path, width: i
     visited.page.close()
 
 
+def test_a_long_name_leaves_room_for_the_score_on_a_phone(browser: Any, path: Path) -> None:
+    visited = visit(browser, path, 390)
+    page = visited.page
+    name = page.locator("#leaderboard tbody th").first
+    name.evaluate("one => { one.textContent = 'x'.repeat(60); }")
+    assert name.bounding_box()["width"] <= 390 / 2
+    page.close()
+
+
+def test_what_is_printed_has_no_controls_and_cuts_no_table(visited: Visit) -> None:
+    page = visited.page
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.locator("nav").is_hidden() and page.locator("button.download").first.is_hidden()
+    assert page.locator(".scroll").first.evaluate("one => getComputedStyle(one).overflowX") == "visible"
+    # Dark paper would waste ink.
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
 def labels(page: Any) -> list[str]:
     return [str(text) for text in page.locator("#leaderboard table").first.locator("tbody th").all_inner_texts()]
 

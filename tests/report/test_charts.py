@@ -102,3 +102,34 @@ def test_a_file_stands_alone(chart: Chart) -> None:
     tree = ElementTree.fromstring(svg_file(chart).encode())
     style = tree.find("{http://www.w3.org/2000/svg}style")
     assert style is not None and "--c0: #" in str(style.text) and "dark" not in str(style.text)
+
+
+def test_labels_stay_within_the_drawing_and_marks_keep_their_names() -> None:
+    names = [f"segmenter {number}" for number in range(40)]
+    series = tuple(
+        Series(name=one, style=place, marks=((1.0, 0.5),), labels=((1.0, 0.5, one),)) for place, one in enumerate(names)
+    )
+    chart = Plot(title="crowd", x=linear_axis("x", [0.0, 2.0]), y=linear_axis("y", [0.0, 1.0]), series=series)
+    tree = ElementTree.fromstring(svg(chart, identity="t"))
+    height = float(tree.get("viewBox", "").split()[3])
+    texts = [(element.text, float(element.get("y", "0"))) for element in tree.iter("text")]
+    drawn = [text for text, y in texts if text in names and y <= height]
+    assert 5 < len(drawn) < len(names) and [text for text, _ in texts if text in names] == drawn
+    assert [element.text for element in tree.iter("title")] == ["crowd", *names]
+
+
+def test_marks_lead_where_they_are_said_to() -> None:
+    series = Series(name="", style=0, marks=((0.0, 0.1), (1.0, 0.9)), titles=("<a>", "b"), anchors=("image-3", ""))
+    chart = Plot(title="links", x=linear_axis("x", [0.0, 1.0]), y=linear_axis("y", [0.0, 1.0]), series=(series,))
+    tree = ElementTree.fromstring(svg(chart, identity="t", description="d"))
+    assert (tree.get("role"), tree.get("aria-describedby")) == ("group", "d")
+    assert [(one.get("href"), one.get("tabindex"), one.get("aria-label")) for one in tree.iter("a")] == [
+        ("#image-3", "-1", "<a>")
+    ]
+    assert [one.text for one in tree.iter("title")] == ["links", "<a>", "b"]
+
+
+def test_epochs_are_whole_and_what_is_never_negative_begins_at_zero() -> None:
+    assert [text for _, text in linear_axis("epoch", [1.0, 3.0], low=1.0, is_whole=True).ticks] == ["1", "2", "3"]
+    assert all("." not in text for _, text in linear_axis("epoch", [1.0, 12.0], low=1.0, is_whole=True).ticks)
+    assert linear_axis("IoU", [0.0, 0.0]).low == 0.0 and linear_axis("dB", [-1.0]).low == -1.6

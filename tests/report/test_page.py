@@ -198,6 +198,39 @@ def test_without_predictions_the_records_still_make_a_page(tmp_path: Path) -> No
     assert "Unknown: the trials' predictions aren't at hand." in text and "1 trial has no predictions file" in text
 
 
+def test_undefined_scores_are_said_to_be_undefined(tmp_path: Path) -> None:
+    for label in ("unet", "atrous_segnet"):
+        add_record(_made(tmp_path / "b" / "s" / f"{label}-00000000" / "seed-0"),
+                   make_record(make_segmenter(label), iou=None))  # fmt: skip
+    text = " ".join(read(page_of(tmp_path)).text)
+    for words in ("Nobody yet: no segmenter has a score.", "There is nothing to compare: no segmenter has a score.",
+                  "No segmenter has both a score and a timing.", "No segmenter's score is defined"):  # fmt: skip
+        assert words in text
+    assert 'id="figure-standing' not in page_of(tmp_path) and "nan" not in text.lower().split()
+
+
+def test_without_a_bird_nothing_is_drawn_of_single_images(tmp_path: Path) -> None:
+    images = MadeUpImages(n_recordings=6, images_per_recording=1, without_bird=6)
+    write_study(tmp_path, {"unet": 0.7, "other": 0.5}, seeds=(0, 1), images=images)
+    page = page_of(tmp_path)
+    assert "No test image shows a bird" in page and 'id="figure-thresholds"' in page
+    assert 'id="figure-scatter"' not in page and 'id="figure-distribution"' not in page
+    assert "2 share the highest score" in page and "peaks at" not in page
+    assert "The mean IoU pooled of each is 0.000." in page
+
+
+def test_of_many_names_only_some_are_listed(tmp_path: Path) -> None:
+    write_study(tmp_path, {f"net_{number:02d}": 0.3 + 0.03 * number for number in range(12)}, seeds=(0,), images=IMAGES)
+    text = " ".join(read(page_of(tmp_path)).text)
+    assert re.search(r"Neither faster nor better than some other one: (net_\d\d, ){4}net_\d\d and 6 others\.", text)
+
+
+def test_one_image_of_one_trial_has_a_page(tmp_path: Path) -> None:
+    images = MadeUpImages(n_recordings=1, images_per_recording=1, n_val=1)
+    write_study(tmp_path, {"unet": 0.7}, seeds=(0,), images=images)
+    assert 'id="image-0"' in page_of(tmp_path)
+
+
 def test_a_study_of_failures_alone_says_so(tmp_path: Path) -> None:
     add_record(_made(tmp_path / "birdsound" / "s" / "unet-00000000" / "seed-0"),
                make_record(status="diverged", reason="the loss was NaN"))  # fmt: skip

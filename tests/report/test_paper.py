@@ -79,3 +79,8 @@ def test_any_chart_is_drawn_for_print(chart: object) -> None:
 def test_a_dollar_begins_no_formula() -> None:
     chart = replace(CHARTS[1], x=linear_axis("$x_", [0.0, 1.0]))
     assert pdf_file(chart).startswith(b"%PDF-")
+
+
+def test_a_character_that_the_font_lacks_is_its_code_point() -> None:
+    chart = replace(CHARTS[1], x=linear_axis("鳥 🐦", [0.0, 1.0]))
+    assert pdf_file(chart) == pdf_file(replace(CHARTS[1], x=linear_axis("[U+9CE5] [U+1F426]", [0.0, 1.0])))

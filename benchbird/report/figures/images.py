@@ -11,15 +11,15 @@ from benchbird.plain_text import plain_text
 from benchbird.report.charts import STYLES, Plot, Series, Strip, Strips, linear_axis, name_axis, number_text
 from benchbird.report.figures.value import Figure, Table, extremes, shown_labels, styles
 from benchbird.report.images import ImageScores, Stratification
-from benchbird.report.texts import column_name, interval, name, score
+from benchbird.report.texts import column_name, interval, name, score, short_name
 from benchbird.score_tables import Curve, ScoreRow
 from benchbird.standings import Leaderboard
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def distribution_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure:
-    """How IoU spreads over the test images with bird."""
+def distribution_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure | None:
+    """How IoU spreads over the test images with bird; None where there is none."""
     style = styles(leaderboard)
     medians: dict[str, float | None] = {}
     strips, rows = [], []
@@ -43,6 +43,8 @@ def distribution_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure
         )
         values = (low, inner_low, middle, inner_high, high, float(own.mean()))
         rows.append((name(label), *(score(value) for value in values), str(len(own))))
+    if not rows:
+        return None
     return Figure(
         name="distribution",
         chart=Strips(title="IoU of single test images", x=linear_axis("IoU of an image", [0.0, 1.0], low=0.0, high=1.0),
@@ -57,7 +59,7 @@ def distribution_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure
 def scatter_figure(
     leaderboard: Leaderboard, scores: ImageScores, anchors: Mapping[str, str] | None = None
 ) -> Figure | None:
-    """IoU of each test image under the two best segmenters.
+    """IoU of each test image under the two best segmenters; None without two, or without an image with bird.
 
     Args:
         leaderboard: of the study.
@@ -65,7 +67,7 @@ def scatter_figure(
         anchors: name of an image → identity of its pictures in the page.
     """
     labels = shown_labels(leaderboard, scores)[:2]
-    if len(labels) < 2:
+    if len(labels) < 2 or not scores.has_bird.any():
         return None
     first, second = labels
     style = styles(leaderboard)
@@ -80,8 +82,8 @@ def scatter_figure(
         name="scatter",
         chart=Plot(
             title="IoU of each test image under two segmenters",
-            x=linear_axis(f"IoU by {name(first)}", [0.0, 1.0], low=0.0, high=1.0),
-            y=linear_axis(f"IoU by {name(second)}", [0.0, 1.0], low=0.0, high=1.0),
+            x=linear_axis(f"IoU by {short_name(first)}", [0.0, 1.0], low=0.0, high=1.0),
+            y=linear_axis(f"IoU by {short_name(second)}", [0.0, 1.0], low=0.0, high=1.0),
             series=(
                 Series(
                     name="",
@@ -199,7 +201,7 @@ def threshold_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure:
 def _threshold_summary(label: str, curve: Curve) -> str:
     own = np.nan_to_num(curve.test[label], nan=-1.0)
     peak = int(own.argmax())
-    if own[peak] < 0:
+    if own[peak] <= 0:
         return ""
     logit = number_text(float(curve.thresholds[peak]), 2)
     return f"The curve of {name(label)} peaks at logit {logit}, with {score(own[peak])}."

@@ -28,6 +28,7 @@ def learning_figures(curves: Sequence[TrialCurve], order: Mapping[str, int]) -> 
     labels = sorted({curve.label for curve in curves}, key=lambda label: (order.get(label, len(order)), label))
     for place, label in enumerate(labels):
         own = [curve for curve in curves if curve.label == label]
+        marked = ", the selected epoch marked" if any(curve.best_epoch is not None for curve in own) else ""
         for kind, heading, values in (("val", "validation IoU", ious), ("loss", "training loss", losses)):
             series = tuple(_series(curve, kind, number_of) for number_of, curve in enumerate(own))
             figures.append(
@@ -40,7 +41,7 @@ def learning_figures(curves: Sequence[TrialCurve], order: Mapping[str, int]) -> 
                         series=series,
                     ),
                     table=_curve_table(own, kind),
-                    caption=f"{name(label)}, {heading}: a line a trial, the selected epoch marked.",
+                    caption=f"{name(label)}, {heading}: a line a trial{marked}.",
                     summary=_summary(own, kind),
                 )
             )
@@ -73,7 +74,7 @@ def _summary(curves: Sequence[TrialCurve], kind: str) -> str:
 
 def _named(curves: Sequence[TrialCurve]) -> str:
     names = [plain_text(curve.name, 60) for curve in curves]
-    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} trials"
+    return "; ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} trials"
 
 
 def _curve_table(curves: Sequence[TrialCurve], kind: str) -> Table:

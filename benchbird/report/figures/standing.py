@@ -12,8 +12,8 @@ from benchbird.report.texts import MISSING, amount, name, score
 from benchbird.standings import Leaderboard, Row
 
 
-def standing_figure(leaderboard: Leaderboard) -> Figure:
-    """Scores with their intervals and tie groups, best at the top."""
+def standing_figure(leaderboard: Leaderboard) -> Figure | None:
+    """Scores with their intervals and tie groups, best at the top; None where nobody has one."""
     title = DEFINITIONS[leaderboard.metric].title
     style = styles(leaderboard)
     shown = [row for row in leaderboard.rows if row.score.mean is not None]
@@ -40,6 +40,8 @@ def standing_figure(leaderboard: Leaderboard) -> Figure:
         )
         for row in shown
     )
+    if not shown:
+        return None
     return Figure(
         name="standing",
         chart=Strips(title=f"{title} on test with 95 % intervals", x=linear_axis(title, values), strips=strips),
@@ -121,14 +123,13 @@ def _cost(
 
 
 def _cost_summary(points: Sequence[tuple[Row, float]], label: str) -> str:
-    best, _ = max(points, key=lambda one: one[0].score.mean or 0.0)
-    low, high = min(points, key=lambda one: one[1]), max(points, key=lambda one: one[1])
-    if low[1] == high[1]:
-        return f"{name(best.label)} scores highest; all have {amount(low[1])} {label}."
-    return (
-        f"{name(best.label)} scores highest; from {amount(low[1])} {label} ({name(low[0].label)}) to {amount(high[1])} "
-        f"({name(high[0].label)})."
-    )
+    highest = max(row.score.mean or 0.0 for row, _ in points)
+    best = [row.label for row, _ in points if row.score.mean == highest]
+    first = f"{name(best[0])} scores highest" if len(best) == 1 else f"{len(best)} share the highest score"
+    (slow, low), (fast, high) = min(points, key=lambda one: one[1]), max(points, key=lambda one: one[1])
+    if low == high:
+        return f"{first}; all have {amount(low)} {label}."
+    return f"{first}; from {amount(low)} {label} ({name(slow.label)}) to {amount(high)} ({name(fast.label)})."
 
 
 def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -62,6 +62,8 @@ def extremes(values: Mapping[str, float | None], noun: str, digits: int = 3) -> 
     if not known:
         return ""
     high, low = max(known, key=lambda key: known[key]), min(known, key=lambda key: known[key])
+    if len(known) > 1 and known[high] == known[low]:
+        return f"The {noun} of each is {number(known[high], digits)}."
     if len(known) == 1:
         return f"The {noun} of {name(high)} is {number(known[high], digits)}."
     return (
