@@ -213,7 +213,7 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start") -> str:
 def _beside(
     x: float, y: float, text: str, room: tuple[float, float, float], taken: list[tuple[float, float, float]]
 ) -> str:
-    """A label beside its point, moved down until it covers none of those before it; none where there is no room.
+    """A label beside its point, moved down, or up, until it covers none of those before it; none without room.
 
     Whoever points at a mark is told its name all the same.
     """
@@ -221,10 +221,14 @@ def _beside(
     width = len(text) * _LETTER
     is_left = x + 8 + width > right
     begin = x - 8 - width if is_left else x + 8
-    at = max(y - 5, top + 8)
-    while any(abs(at - other) < 12 and begin < end and start < begin + width for start, end, other in taken):
-        at += 12
-    if at > bottom:
+    start = max(y - 5, top + 8)
+    for step in (12, -12):
+        at = start
+        while any(abs(at - other) < 12 and begin < end and left < begin + width for left, end, other in taken):
+            at += step
+        if top < at <= bottom:
+            break
+    else:
         return ""
     taken.append((begin, begin + width, at))
     return _text(x - 8 if is_left else x + 8, at, text, anchor="end" if is_left else "start")

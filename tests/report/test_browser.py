@@ -111,7 +111,8 @@ def test_a_long_name_leaves_room_for_the_score_on_a_phone(browser: Any, path: Pa
 def test_what_is_printed_has_no_controls_and_cuts_no_table(visited: Visit) -> None:
     page = visited.page
     page.emulate_media(media="print", color_scheme="dark")
-    assert page.locator("nav").is_hidden() and page.locator("button.download").first.is_hidden()
+    assert page.locator("nav").is_hidden() and page.locator("#pair").is_hidden()
+    assert page.locator("button.download").first.is_hidden()
     assert page.locator(".scroll").first.evaluate("one => getComputedStyle(one).overflowX") == "visible"
     # Dark paper would waste ink.
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
