@@ -62,7 +62,17 @@ function csvOf(table) {
   return lines.join("\r\n") + "\r\n";
 }
 
+/* Only what can be scrolled is a stop of the tab key. */
+const stops = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const scrolls = target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight;
+    if (scrolls) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+
 for (const region of document.querySelectorAll(".scroll")) {
+  stops.observe(region);
   const table = region.querySelector("table");
   const title = table.caption.textContent;
   const button = document.createElement("button");

@@ -100,7 +100,7 @@ def sound_figure(table: SoundTable, style: Mapping[str, int], number_of: int) ->
         "intervals. Squares: no segmenters, but oracles and floors that stand in every such table.",
         summary=extremes(
             {row.name: row.estimates[measure].mean for row in table.rows if row.is_segmenter},
-            "mean improvement of a segmenter, in dB,",
+            "mean SI-SDR improvement (dB) of the segmenters",
             digits=1,
         ),
     )

@@ -241,6 +241,15 @@ def test_few_stops_of_the_tab_key_lie_in_the_gallery(visited: Visit) -> None:
     assert page.evaluate("document.activeElement.closest('section').id") not in ("gallery", "")
 
 
+def test_a_table_is_a_stop_only_where_it_can_be_scrolled(visited: Visit) -> None:
+    board = visited.page.locator("#leaderboard .scroll").first
+    assert board.get_attribute("tabindex") == "0"
+    board.evaluate("one => { one.querySelectorAll('tr > :nth-child(n+3)').forEach((cell) => cell.remove()); }")
+    board.evaluate("one => { one.style.width = '99%'; }")
+    visited.page.locator("#leaderboard .scroll:not([tabindex]):has(th button)").first.wait_for(timeout=5000)
+    assert board.get_attribute("tabindex") is None
+
+
 def test_any_two_segmenters_are_set_against_each_other(visited: Visit) -> None:
     page = visited.page
     points = [mark.get_attribute("cx") for mark in page.locator("#figure-scatter .m").all()]

@@ -17,9 +17,9 @@ from benchbird.index import index_of
 from benchbird.protocol import Protocol
 from benchbird.ranking import rank_study
 from benchbird.record_json import record_bytes
-from benchbird.report.making import Wishes, make_page, make_waiting_page, write_page
-from benchbird.results import add_record, read_record
-from benchbird.studies import select_study
+from benchbird.report.making import Wishes, _sound_missing, make_page, make_waiting_page, write_page
+from benchbird.results import FoundRecord, add_record, read_record
+from benchbird.studies import Study, select_study
 from tests.predictions_factory import MadeUpImages, write_study, write_trial
 from tests.record_factory import PROTOCOL, make_record, make_segmenter
 
@@ -182,6 +182,13 @@ def test_the_cost_of_the_trials_is_told(page: str) -> None:
 
 def test_it_says_why_there_is_no_sound(page: str) -> None:
     assert "This page was made without the data; benchbird report with --benchmark FILE" in page
+
+
+def test_it_says_why_there_is_no_sound_of_a_cross_validation(tmp_path: Path) -> None:
+    fold = FoundRecord(path=tmp_path / "seed-0" / "record.json", record=make_record())
+    pooled = Study("0" * 12, tmp_path, (replace(fold, folds=(fold, fold)),), 0)
+    assert _sound_missing(pooled, None, None, Wishes()).startswith("No sound is cleaned for a cross-validation: ")
+    assert _sound_missing(replace(pooled, found=(fold,)), None, None, Wishes()).startswith("The trials' predictions")
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
