@@ -152,7 +152,7 @@ def _document(drawn: Sequence[Figure]) -> str:
             r"\begin{figure}[tbp]",
             r"\centering",
             rf"\includegraphics[width=.8\linewidth]{{{figure.name}.pdf}}",
-            rf"\caption{{{latex.escape(figure.caption)}}}",
+            rf"\caption{{{latex.escape(f'{figure.chart.title}. {figure.caption}')}}}",
             rf"\label{{fig:{figure.name}}}",
             r"\end{figure}",
         ]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _FONT = "DejaVu Sans"
 """Which matplotlib brings along, so that the same chart looks the same everywhere."""
+_LABEL_SHARE = 0.7
+"""Farther along the axis than this a label stands left of its point, where it has room."""
 _WIDTH_INCHES, _HEIGHT_INCHES, _STRIP_INCHES = 4.6, 3.0, 0.24
 
 
@@ -65,13 +67,16 @@ def _draw_plot(axes: Axes, plot: Plot) -> None:
         if series.marks:
             axes.plot(*zip(*series.marks, strict=True), color=colour, marker=symbol, markersize=4, linestyle="")
         for x, y, text in series.labels:
-            axes.annotate(_plain(cut(text)), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+            is_right = plot.x.share(x) > _LABEL_SHARE
+            axes.annotate(_plain(cut(text)), (x, y), xytext=(-4 if is_right else 4, 4), textcoords="offset points",
+                          fontsize=7, ha="right" if is_right else "left")  # fmt: skip
         if series.name and not series.labels:
             axes.plot(
                 [], [], color=colour, linestyle=dashes, marker=symbol, markersize=4, label=_plain(cut(series.name))
             )
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, frameon=False, fontsize=7)
+        # Outside, where the layout gives it room of its own: names of ticks may be long.
+        axes.figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=7)
 
 
 def _draw_strips(axes: Axes, chart: Strips) -> None:

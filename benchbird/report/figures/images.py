@@ -146,7 +146,7 @@ def _stratum_figure(leaderboard: Leaderboard, scores: ImageScores, strata: Strat
             series=tuple(series),
         ),
         table=Table((column, "images", "recordings", *map(name, labels)), rows),
-        caption="IoU pooled over the test images of each group, with 95 % intervals where there are enough "
+        caption="Over the test images of each group, with 95 % intervals where there are enough "
         "recordings; in parentheses, how many images there are. Groups without any bird are left out.",
         summary=_stratum_summary(labels[0], column, groups) if labels else "",
     )

@@ -41,7 +41,7 @@ def learning_figures(curves: Sequence[TrialCurve], order: Mapping[str, int]) -> 
                         series=series,
                     ),
                     table=_curve_table(own, kind),
-                    caption=f"{name(label)}, {heading}: a line a trial{marked}.",
+                    caption=f"A line a trial{marked}.",
                     summary=_summary(own, kind),
                 )
             )

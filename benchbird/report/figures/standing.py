@@ -117,7 +117,7 @@ def _cost(
         chart=Plot(title=f"{title} against {label}", x=axis, y=linear_axis(title, ends), series=tuple(series),
                    guides=(guide,) if guide else ()),
         table=Table(("segmenter", title, "low", "high", label), table),
-        caption=f"{title} on test with 95 % intervals against {label} (logarithmic). {caption}",
+        caption=f"On test, with 95 % intervals; the horizontal axis is logarithmic. {caption}",
         summary=_cost_summary(points, label),
     )  # fmt: skip
 

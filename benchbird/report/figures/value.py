@@ -40,7 +40,7 @@ class Figure:
         name: file name without its ending, and identity in the page.
         chart: the drawing.
         table: its values.
-        caption: one or two sentences on how to read it.
+        caption: one or two sentences on how to read it; its title stands before.
         summary: a sentence on what it shows; empty where it shows nothing.
     """
 
