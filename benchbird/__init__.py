@@ -15,6 +15,8 @@ from benchbird.contract import (
 )
 from benchbird.errors import BenchbirdError
 from benchbird.notebook import load_results, run
+from benchbird.records import TrialRecord
+from benchbird.trial_summary import TrialSummary, summarise_trial
 
 __version__ = "0.1.0"
 
@@ -27,8 +29,11 @@ __all__ = [
     "ReporterSpec",
     "Sample",
     "SegmenterSpec",
+    "TrialRecord",
+    "TrialSummary",
     "__version__",
     "hookimpl",
     "load_results",
     "run",
+    "summarise_trial",
 ]

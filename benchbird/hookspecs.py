@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -34,9 +35,13 @@ def benchbird_reporters() -> Iterable[ReporterSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
-def benchbird_trial_finished(record: TrialRecord) -> None:
+def benchbird_trial_finished(record: TrialRecord, folder: Path) -> None:
     """Observe a trial that has ended. Entry-point group `benchbird.observers`.
 
     Called in the run's own process after the record is safe on disk. An exception here is reported and
-    changes nothing: the record stays as it is.
+    changes nothing: the record stays as it is. `benchbird.summarise_trial(record, folder)` makes it flat.
+
+    Args:
+        record: of the trial, done or not.
+        folder: the trial's, with its curve, log, weights and predictions; for reading only.
     """

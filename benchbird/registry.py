@@ -76,12 +76,13 @@ class Registry:
     warnings: tuple[str, ...]
     _manager: pluggy.PluginManager = field(repr=False)
 
-    def notify_finished(self, record: TrialRecord) -> None:
-        """Tell observers of an ended trial; what they raise is logged and changes nothing."""
+    def notify_finished(self, record: TrialRecord, folder: Path) -> None:
+        """Tell observers of an ended trial, which lies in `folder`; what they raise is logged and changes nothing."""
+        told = {"record": record, "folder": folder}
         for implementation in self._manager.hook.benchbird_trial_finished.get_hookimpls():
             try:
                 # As pluggy calls it: an implementation may leave out an argument it has no use for.
-                implementation.function(*(record for _ in implementation.argnames))
+                implementation.function(*(told[name] for name in implementation.argnames))
             except (Exception, SystemExit) as error:
                 logger.warning("%s: benchbird_trial_finished failed: %s", implementation.plugin_name, error)
 

@@ -165,7 +165,7 @@ def run_trials(
                     waiting.append(trial)
                     continue
                 records[trial.folder] = record
-                registry.notify_finished(record)
+                registry.notify_finished(record, trial.folder)
         if len(waiting) == len(pending):
             tell({"event": "waiting", "trials": len(waiting)})
             time.sleep(POLL_S)

@@ -346,11 +346,13 @@ def test_source_that_is_gone_is_a_warning(install: Install, tmp_path: Path) -> N
     assert "its source can't be recorded: FileNotFoundError" in load_registry().warnings[0]
 
 
+FOLDER = Path("trial")
+
 OBSERVER = """
 seen = []
 @hookimpl
-def benchbird_trial_finished(record):
-    seen.append(record)
+def benchbird_trial_finished(folder, record):
+    seen.append((record, folder))
 """
 
 
@@ -368,15 +370,15 @@ def test_an_observer_that_raises_changes_nothing(
     found = observers(install, a=OBSERVER, b=bad, c=OBSERVER)
     record: Any = object()
     with caplog.at_level(logging.WARNING):
-        found.notify_finished(record)
-    assert [sys.modules[f"{name}_plugin"].seen for name in "ac"] == [[record], [record]]
+        found.notify_finished(record, FOLDER)
+    assert [sys.modules[f"{name}_plugin"].seen for name in "ac"] == [[(record, FOLDER)], [(record, FOLDER)]]
     assert "b_plugin: benchbird_trial_finished failed" in caplog.text
 
 
-def test_an_observer_may_leave_out_the_record(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_observer_may_leave_out_what_it_has_no_use_for(install: Install, caplog: pytest.LogCaptureFixture) -> None:
     found = observers(install, a="seen = []\n@hookimpl\ndef benchbird_trial_finished(): seen.append(1)")
     record: Any = object()
-    found.notify_finished(record)
+    found.notify_finished(record, FOLDER)
     assert sys.modules["a_plugin"].seen == [1]
     assert caplog.text == ""
 
@@ -384,7 +386,7 @@ def test_an_observer_may_leave_out_the_record(install: Install, caplog: pytest.L
 def test_an_interrupt_in_an_observer_passes_on(install: Install) -> None:
     found = observers(install, a="@hookimpl\ndef benchbird_trial_finished(record): raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
-        found.notify_finished(None)  # type: ignore[arg-type]
+        found.notify_finished(None, FOLDER)  # type: ignore[arg-type]
 
 
 def test_the_built_in_segmenters_come_by_entry_point() -> None:

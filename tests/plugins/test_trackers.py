@@ -1,0 +1,210 @@
+"""Trackers against the real libraries: silent unless asked, and then everything of a trial arrives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import benchbird_mlflow
+import benchbird_tensorboard
+import benchbird_wandb
+from benchbird import BenchbirdError, TrialRecord, summarise_trial
+from benchbird.registry import OBSERVERS, load_registry
+from benchbird.results import read_record
+from tests.finished_bench import trial_folder
+from tests.small_bench import Bench, outcome
+
+VARIABLES: dict[ModuleType, str] = {
+    benchbird_tensorboard: benchbird_tensorboard.FOLDER,
+    benchbird_mlflow: benchbird_mlflow.SERVER,
+    benchbird_wandb: benchbird_wandb.PROJECT,
+}
+LIBRARIES = {
+    benchbird_tensorboard: "torch.utils.tensorboard",
+    benchbird_mlflow: "mlflow.entities",
+    benchbird_wandb: "wandb",
+}
+
+Ended = tuple[TrialRecord, Path]
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def ended(finished: Bench) -> Ended:
+    folder = trial_folder(finished.results, "atrous_segnet")
+    return read_record(folder / "record.json"), folder
+
+
+def test_they_come_by_entry_point() -> None:
+    found = load_registry(groups={OBSERVERS})
+    assert found.warnings == ()
+    assert {plugin.module for plugin in found.plugins} >= set(VARIABLES)
+
+
+def test_nothing_is_imported_unless_asked() -> None:
+    code = (
+        "import sys, benchbird_mlflow, benchbird_tensorboard, benchbird_wandb\n"
+        "for plugin in (benchbird_mlflow, benchbird_tensorboard, benchbird_wandb):\n"
+        "    plugin.benchbird_trial_finished(None, None)\n"
+        "print(sorted({'torch', 'mlflow', 'wandb', 'tensorboard'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("plugin", VARIABLES, ids=lambda plugin: plugin.__name__)
+def test_a_missing_library_is_told_with_how_to_get_it(
+    plugin: ModuleType, ended: Ended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLES[plugin], "somewhere")
+    monkeypatch.setitem(sys.modules, LIBRARIES[plugin], None)
+    with pytest.raises(
+        BenchbirdError, match=rf"{VARIABLES[plugin]} is set, but .* pip install 'benchbird\[trackers\]'"
+    ):
+        plugin.benchbird_trial_finished(*ended)
+
+
+def test_tensorboard_gets_the_curves_the_scores_and_what_tells_trials_apart(
+    ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    record, folder = ended
+    monkeypatch.setenv(benchbird_tensorboard.FOLDER, str(tmp_path / "runs"))
+    benchbird_tensorboard.benchbird_trial_finished(record, folder)
+    run = tmp_path / "runs" / record.benchmark / record.study / folder.parent.name / "seed-0"
+    events = accumulator.EventAccumulator(str(run)).Reload()
+    trial = summarise_trial(record, folder)
+    assert set(events.Tags()["scalars"]) == {*trial.curves, *trial.scores}
+    loss = [(one.step, one.value) for one in events.Scalars("epoch/train_loss")]
+    assert loss == [(epoch, pytest.approx(value)) for epoch, value in trial.curves["epoch/train_loss"]]
+    assert len(loss) == record.protocol["epochs"]
+    assert record.scores is not None
+    assert events.Scalars("test/iou_pooled")[0].value == pytest.approx(record.scores.test.iou_pooled)
+    hparams = accumulator.EventAccumulator(str(run)).Reload().summary_metadata["_hparams_/session_start_info"]
+    assert b"protocol.optimizer.lr" in hparams.plugin_data.content and b"label" in hparams.plugin_data.content
+
+
+def test_mlflow_gets_a_run_of_the_benchmarks_experiment(
+    ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking = pytest.importorskip("mlflow.tracking")
+    record, folder = ended
+    uri = (tmp_path / "mlruns").as_uri()
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv(benchbird_mlflow.SERVER, uri)
+    for _ in range(2):  # the second finds the experiment
+        benchbird_mlflow.benchbird_trial_finished(record, folder)
+    client = tracking.MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name(record.benchmark)
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 2
+    trial = summarise_trial(record, folder)
+    data = runs[0].data
+    assert data.params == {name: str(value) for name, value in trial.parameters.items()}
+    assert set(data.metrics) == {*trial.curves, *trial.scores}
+    assert data.tags["study"] == record.study and runs[0].info.status == "FINISHED"
+    history = client.get_metric_history(runs[0].info.run_id, "epoch/val_iou_pooled")
+    assert [(one.step, one.value) for one in history] == list(trial.curves["epoch/val_iou_pooled"])
+
+
+def test_mlflow_is_told_that_a_trial_failed(ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    tracking = pytest.importorskip("mlflow.tracking")
+    uri = (tmp_path / "mlruns").as_uri()
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv(benchbird_mlflow.SERVER, uri)
+    failed = replace(ended[0], status="failed", reason="x" * 2000, scores=None, last_epoch=None, timing=None)
+    benchbird_mlflow.benchbird_trial_finished(failed, tmp_path)
+    client = tracking.MlflowClient(tracking_uri=uri)
+    (run,) = client.search_runs([client.get_experiment_by_name(failed.benchmark).experiment_id])
+    assert run.info.status == "FAILED" and run.data.params["reason"] == "x" * 500 and run.data.metrics == {}
+
+
+def test_wandb_writes_a_run_offline(ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    record, folder = ended
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv(benchbird_wandb.PROJECT, "birds")
+    benchbird_wandb.benchbird_trial_finished(record, folder)
+    (written,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    content = written.read_bytes()
+    for expected in (
+        b"birds",
+        record.study.encode(),
+        b"epoch/train_loss",
+        b"test/iou_pooled",
+        b"protocol.optimizer.lr",
+    ):
+        assert expected in content
+    assert str(Path.home()).encode() not in content and str(folder).encode() not in content
+
+
+class FakeRun:
+    def __init__(self) -> None:
+        self.logged: list[tuple[int, dict[str, float]]] = []
+        self.summary: dict[str, float] = {}
+        self.exit_code: int | None = None
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.logged.append((step, values))
+
+    def finish(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+
+
+def test_wandb_is_told_everything_once_and_asks_nobody(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, folder = ended
+    run, told = FakeRun(), dict[str, Any]()
+
+    def init(**arguments: Any) -> FakeRun:
+        told.update(arguments, stdin=sys.stdin.read())
+        return run
+
+    stand_in = ModuleType("wandb")
+    settings: Callable[..., dict[str, Any]] = dict
+    vars(stand_in).update(init=init, Settings=settings)
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    monkeypatch.setenv(benchbird_wandb.PROJECT, "birds")
+    before = sys.stdin
+    benchbird_wandb.benchbird_trial_finished(record, folder)
+    assert sys.stdin is before and told["stdin"] == ""
+    trial = summarise_trial(record, folder)
+    assert told["project"] == "birds" and told["group"] == record.study and told["config"] == trial.parameters
+    assert [step for step, _ in run.logged] == list(range(1, record.protocol["epochs"] + 1))
+    assert {name for _, values in run.logged for name in values} == set(trial.curves)
+    assert run.summary == trial.scores and run.exit_code == 0
+
+
+def test_a_run_tells_a_tracker_and_prints_what_it_printed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard")
+    monkeypatch.setenv(benchbird_tensorboard.FOLDER, "runs")
+    done = bench.run("--json")
+    assert done.returncode == 0, done.stderr
+    assert outcome(done)["leaderboard"]["rows"]
+    told = {path.parent.relative_to(bench.folder / "runs") for path in bench.folder.glob("runs/**/events.out.*")}
+    assert told == {path.parent.relative_to(bench.results) for path in bench.records()}
+    again = bench.run("--json")
+    assert again.returncode == 0
+    assert len(list(bench.folder.glob("runs/**/events.out.*"))) == len(told)
+
+
+def test_a_tracker_that_fails_costs_no_trial(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bench.folder / "runs").write_text("a file where a folder is wanted")
+    monkeypatch.setenv(benchbird_tensorboard.FOLDER, "runs")
+    done = bench.run("--only", "threshold")
+    assert done.returncode == 0 and "threshold" in done.stdout
+    assert "benchbird_tensorboard: benchbird_trial_finished failed" in done.stderr
+    assert "Traceback" not in done.stderr
