@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,18 +60,30 @@ def command(
     from tqdm import tqdm
 
     from benchbird.durable import make_folder, write_durably
+    from benchbird.errors import ResultsError
     from benchbird.index import index_of
     from benchbird.plain_text import plain_text
     from benchbird.ranking import rank_study, require_metric
-    from benchbird.report.making import Wishes, make_page, make_paper
-    from benchbird.results import BENCHMARK_SUFFIXES
+    from benchbird.report.making import Wishes, make_page, make_paper, make_waiting_page
+    from benchbird.results import BENCHMARK_SUFFIXES, target_folder
     from benchbird.studies import select_study
 
     require_metric(metric)
     if benchmark is None and target.suffix.lower() in BENCHMARK_SUFFIXES:
         benchmark = target
     with index_of(cache) as index, tqdm(desc="listen", unit="sample", disable=None, leave=False) as bar:
-        choice = select_study(target, results=results, digest=digest, index=index)
+        try:
+            choice = select_study(target, results=results, digest=digest, index=index)
+        except ResultsError:
+            if paper is not None:
+                raise  # a paper has nothing to show
+            waiting = make_waiting_page(target_folder(target, results), index, datetime.now(UTC))
+            if waiting is None:
+                raise
+            make_folder(output.parent)
+            write_durably(output, waiting.encode())
+            click.echo(f"no trial has ended yet; wrote {output} about those that were begun", err=True)
+            return
         ranking = rank_study(choice.study.found, index, metric)
         for notice in (*choice.notices, *ranking.notices):
             click.echo(plain_text(notice, 1000), err=True)

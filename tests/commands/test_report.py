@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchbird.cli import main
+from tests.finished_bench import copy_trial
 from tests.small_bench import Bench
 
 
@@ -65,3 +66,16 @@ def test_other_data_are_told_and_left_out(finished: Bench, tmp_path: Path, capsy
 def test_no_results_are_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = report(capsys, tmp_path, "-o", tmp_path / "page.html")
     assert code == 1 and "no trial has ended here yet" in err and not (tmp_path / "page.html").exists()
+
+
+def test_a_study_without_an_ended_trial_has_a_page_but_no_paper(
+    finished: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = tmp_path / "results" / "small" / "0123456789ab" / "atrous_segnet-00000000"
+    study.mkdir(parents=True)
+    (copy_trial(finished, "atrous_segnet", study) / "record.json").unlink()
+    code, out, err = report(capsys, tmp_path / "results", "-o", tmp_path / "page.html")
+    assert (code, out) == (0, "") and "no trial has ended yet; wrote" in err
+    assert "No trial has ended yet" in (tmp_path / "page.html").read_text()
+    code, _, err = report(capsys, tmp_path / "results", "-o", tmp_path / "other.html", "--paper", tmp_path / "paper")
+    assert code == 1 and "no trial has ended here yet" in err and not (tmp_path / "other.html").exists()
