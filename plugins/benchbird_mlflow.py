@@ -2,7 +2,8 @@
 
     BENCHBIRD_MLFLOW=http://localhost:5000 benchbird run BENCHMARK.yaml
 
-MLflow's own variables apply. A server that doesn't answer costs a warning and at most a minute a trial.
+MLflow's own variables apply. A server that doesn't answer costs a warning and at most a minute a trial. MLflow's
+reports on itself to its makers are off.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ BENCHBIRD_API = 1
 
 SERVER = "BENCHBIRD_MLFLOW"
 
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
-"""Set where the person hasn't: by default, MLflow tries for many minutes, and the next trial waits."""
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # else MLflow tries for many minutes, and the run's end waits
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # only the server that was named is told anything
+}
+"""Set where the person hasn't."""
 
 MOST_METRICS = 1000
 MOST_PARAMETERS = 100
@@ -35,7 +40,7 @@ def benchbird_trial_finished(record: TrialRecord, folder: Path) -> None:
     uri = os.environ.get(SERVER)
     if not uri:
         return
-    for variable, value in PATIENCE.items():
+    for variable, value in DEFAULTS.items():
         os.environ.setdefault(variable, value)
     try:
         from mlflow.entities import Metric, Param

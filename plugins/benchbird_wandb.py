@@ -21,7 +21,7 @@ BENCHBIRD_API = 1
 PROJECT = "BENCHBIRD_WANDB"
 
 PATIENCE_S = 30.0
-"""How long the next trial waits for W&B to answer."""
+"""How long a trial is waited for until W&B answers, and as long again until it has taken everything."""
 
 
 @hookimpl
@@ -30,15 +30,19 @@ def benchbird_trial_finished(record: TrialRecord, folder: Path) -> None:
     project = os.environ.get(PROJECT)
     if not project:
         return
+    # W&B's reports on itself say more of this machine than a record does.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     try:
         import wandb
     except ImportError as error:
         raise BenchbirdError(f"{PROJECT} is set, but W&B isn't installed: pip install 'benchbird[trackers]'") from error
     trial = summarise_trial(record, folder)
     # Neither the program's text nor its output, git or the machine's load: what a record says, and no more.
+    # By default, finishing waits for as long as a server takes no upload.
     settings = wandb.Settings(
-        init_timeout=PATIENCE_S, silent=True, console="off", save_code=False, disable_git=True, x_disable_meta=True,
-        x_disable_stats=True, x_disable_machine_info=True,
+        init_timeout=PATIENCE_S, finish_timeout=PATIENCE_S, finish_timeout_raises=True, silent=True, console="off",
+        host="", program="benchbird", program_abspath="", program_relpath="", save_code=False, disable_git=True,
+        x_disable_meta=True, x_disable_stats=True, x_disable_machine_info=True, x_save_requirements=False,
     )  # fmt: skip
     with _nobody_to_ask():
         run = wandb.init(
