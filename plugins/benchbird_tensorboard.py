@@ -21,10 +21,13 @@ COMPARED = ("test/iou_pooled", "test/iou_native", "test/iou_image_mean", "val/io
 """The scores in the table of hyperparameters; the others are scalars."""
 
 TOLD_APART_BY = (
-    "label", "options.", "pretraining", "seed", "status", "study",
+    "label", "pretraining", "seed", "status", "study",
     "protocol.batch_size", "protocol.epochs", "protocol.image_size", "protocol.optimizer.",
 )  # fmt: skip
-"""The parameters in that table, by their beginning; all of them are in a text."""
+"""The parameters in that table, by their beginning, beside the options in one column; all of them are in a text."""
+
+SEEN_FIRST = ("label", "options", "seed", "status")
+"""What stands at the left; TensorBoard shows a few columns until more are asked for."""
 
 
 @hookimpl
@@ -34,6 +37,7 @@ def benchbird_trial_finished(record: TrialRecord, folder: Path) -> None:
     if not runs:
         return
     try:
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
     except ImportError as error:
@@ -42,10 +46,18 @@ def benchbird_trial_finished(record: TrialRecord, folder: Path) -> None:
         ) from error
     trial = summarise_trial(record, folder)
     told_apart = {name: value for name, value in trial.parameters.items() if name.startswith(TOLD_APART_BY)}
-    compared = {name: trial.scores[name] for name in COMPARED if name in trial.scores}
+    options = [f"{name}={value}" for name, value in record.segmenter.options.items()]
+    told_apart |= {"options": ", ".join(options) or "none", "seed": str(record.seed)}  # a number would be 0.0000
     with SummaryWriter(str(Path(runs) / trial.name)) as writer:
-        # As SummaryWriter.add_hparams, which would make a run of its own for them.
-        for part in hparams(told_apart, compared):  # type: ignore[no-untyped-call]
+        # As SummaryWriter.add_hparams, which would make a run of its own for them. TensorBoard takes the columns of
+        # all runs from any one of them: so each names the same ones, scores that it lacks too.
+        columns, *values = hparams(told_apart, dict.fromkeys(COMPARED))  # type: ignore[no-untyped-call]
+        stored = columns.value[0].metadata.plugin_data
+        table = HParamsPluginData.FromString(stored.content)
+        for column in table.experiment.hparam_infos:
+            column.differs = column.name in SEEN_FIRST  # these are sorted before the others
+        stored.content = table.SerializeToString()
+        for part in (columns, *values):
             writer.file_writer.add_summary(part)
         rows = [f"| {name} | `{value}` |" for name, value in trial.parameters.items()]
         writer.add_text("parameters", "\n".join(["| parameter | value |", "|---|---|", *rows]))

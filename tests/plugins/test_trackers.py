@@ -98,6 +98,31 @@ def test_tensorboard_gets_the_curves_the_scores_and_what_tells_trials_apart(
     assert b"protocol.optimizer.lr" in hparams.plugin_data.content and b"label" in hparams.plugin_data.content
 
 
+def test_tensorboards_table_has_the_same_columns_whichever_trial_it_takes_them_from(
+    ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    messages = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
+    monkeypatch.setenv(benchbird_tensorboard.FOLDER, str(tmp_path / "runs"))
+    done, folder = ended
+    without_options = replace(done.segmenter, label="threshold", options={})
+    failed = replace(
+        done, segmenter=without_options, status="failed", reason="it broke", scores=None, last_epoch=None, timing=None
+    )
+    tables, seen_first = [], []
+    for record, place in ((done, folder), (failed, tmp_path / "threshold-0123abcd" / "seed-0")):
+        benchbird_tensorboard.benchbird_trial_finished(record, place)
+        run = tmp_path / "runs" / record.benchmark / record.study / place.parent.name / "seed-0"
+        stored = accumulator.EventAccumulator(str(run)).Reload().summary_metadata["_hparams_/experiment"]
+        experiment = messages.HParamsPluginData.FromString(stored.plugin_data.content).experiment
+        tables.append(
+            ({one.name for one in experiment.hparam_infos}, [one.name.tag for one in experiment.metric_infos])
+        )
+        seen_first.append({one.name for one in experiment.hparam_infos if one.differs})
+    assert tables[0] == tables[1] and tables[0][1] == list(benchbird_tensorboard.COMPARED)
+    assert seen_first == [set(benchbird_tensorboard.SEEN_FIRST)] * 2
+
+
 def test_mlflow_gets_a_run_of_the_benchmarks_experiment(
     ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
