@@ -24,6 +24,8 @@ __all__ = ["load_results", "run"]
 def load_results(folder: str | os.PathLike[str]) -> pandas.DataFrame:
     """The trials below a folder as a table, a row each, by benchmark, study, label and seed.
 
+    As in the leaderboard, of a segmenter whose source or options have changed only the newest version is there.
+
     Args:
         folder: a results root, or a benchmark's, study's or trial's folder in one.
 
@@ -39,12 +41,18 @@ def load_results(folder: str | os.PathLike[str]) -> pandas.DataFrame:
     import pandas
 
     from benchbird.errors import ResultsError
+    from benchbird.leaderboard import newest_versions
     from benchbird.results import find_records
 
     if not Path(folder).is_dir():
         raise ResultsError(f"{folder}: no such folder; expected one with results, such as `results`")
     scan = find_records(Path(folder))
-    rows = [{**_row(one.record), "folder": str(one.path.parent)} for one in scan.require_whole()]
+    found = scan.require_whole()
+    studies: dict[tuple[str, str], list[TrialRecord]] = {}
+    for one in found:
+        studies.setdefault((one.record.benchmark, one.record.study), []).append(one.record)
+    current = {id(record) for records in studies.values() for record in newest_versions(records)[0]}
+    rows = [{**_row(one.record), "folder": str(one.path.parent)} for one in found if id(one.record) in current]
     order = ["benchmark", "study", "label", "seed"]
     frame = pandas.DataFrame(rows, columns=list(dict.fromkeys(name for row in rows for name in row)) or order)
     return frame.sort_values(order, ignore_index=True)
@@ -94,7 +102,9 @@ def run(
     cache: str | os.PathLike[str] | None = None,
     retry_failed: bool = False,
 ) -> pandas.DataFrame:
-    """Do what `benchbird run` does, and return the study's trials; progress goes to standard error.
+    """Do what `benchbird run` does, and return every trial of the study, also of seeds that earlier runs have trained.
+
+    Progress goes to standard error.
 
     Args:
         benchmark: the YAML file.

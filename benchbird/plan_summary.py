@@ -79,7 +79,7 @@ def long_run_advice(plan: Plan) -> str:
     advice = "notice     that is more than 30 minutes; it can be stopped at any time and goes on where it was"
     if CPU_PROFILE in plan.config.profile_names and plan.config.profile != CPU_PROFILE:
         command = f"benchbird run {plan.config.path} --profile {CPU_PROFILE}"
-        advice += f". The small profile takes minutes:\n           {command}"
+        advice += f". A small profile is there:\n           {command}"
     return advice
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import benchbird
-from benchbird.results import find_records
+from benchbird.results import find_records, read_record
+from tests.finished_bench import rewrite_record, trial_folder
 from tests.small_bench import SHORT_TIMING, Bench, make_bench
 
 SCRIPT = """\
@@ -36,6 +39,17 @@ def test_a_table_has_a_row_for_each_trial_with_what_its_record_says(finished: Be
         assert row["parameters"] == record.timing.parameters
         assert Path(row["folder"], "record.json").exists()
     assert list(frame["label"]) == sorted(frame["label"])
+
+
+def test_of_a_segmenter_that_changed_the_newest_version_alone_is_there(finished: Bench, tmp_path: Path) -> None:
+    results = Path(shutil.copytree(finished.results, tmp_path / "results"))
+    old = trial_folder(results, "atrous_segnet")
+    new = Path(shutil.copytree(old, old.parents[1] / "atrous_segnet-ffffffff" / old.name))
+    segmenter = replace(read_record(old / "record.json").segmenter, source_sha256="f" * 64)
+    rewrite_record(new, segmenter=segmenter, started_at="2099-01-01T00:00:00+00:00")
+    frame = benchbird.load_results(results)
+    assert list(frame[frame["label"] == "atrous_segnet"]["folder"]) == [str(new)]
+    assert len(frame) == len(benchbird.load_results(finished.results)) - 1  # two seeds of the old, one of the new
 
 
 def test_an_empty_folder_is_an_empty_table_and_none_an_error(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def commands_page() -> str:
 
 
 def _help(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
-    with click.Context(command, info_name=name, parent=parent, max_content_width=100, terminal_width=100) as context:
+    with click.Context(command, info_name=name, parent=parent, max_content_width=84, terminal_width=84) as context:
         if not isinstance(command, click.Group):
             yield f"```text\n{command.get_help(context)}\n```"
             return
@@ -197,5 +197,5 @@ def segmenters_page() -> str:
 
 
 def _sentence(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(text.split()).replace("None", "nothing")
     return text[:1].upper() + text[1:]
