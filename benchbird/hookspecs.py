@@ -40,6 +40,7 @@ def benchbird_trial_finished(record: TrialRecord, folder: Path) -> None:
 
     Called in the run's own process after the record is safe on disk. An exception here is reported and
     changes nothing: the record stays as it is. `benchbird.summarise_trial(record, folder)` makes it flat.
+    Standard output is the run's; what is written there would stand among the lines of `--json`.
 
     Args:
         record: of the trial, done or not.

@@ -24,6 +24,7 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # else MLflow tries for many minutes, and the run's end waits
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_DISABLE_TELEMETRY": "true",  # only the server that was named is told anything
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # where the run's own results go
 }
 """Set where the person hasn't."""
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -160,6 +163,59 @@ def test_mlflow_is_told_that_a_trial_failed(ended: Ended, tmp_path: Path, monkey
     client = tracking.MlflowClient(tracking_uri=uri)
     (run,) = client.search_runs([client.get_experiment_by_name(failed.benchmark).experiment_id])
     assert run.info.status == "FAILED" and run.data.params["reason"] == "x" * 500 and run.data.metrics == {}
+
+
+class TrackingServer(BaseHTTPRequestHandler):
+    """As much of MLflow's server as a run is told to."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._answer()
+
+    do_PATCH = do_POST
+
+    def _answer(self) -> None:
+        endpoint = self.path.partition("?")[0].partition("/mlflow/")[2]
+        self.asked.append(endpoint)
+        info = {"run_id": "0", "run_uuid": "0", "experiment_id": "1", "run_name": "name", "status": "RUNNING"}
+        run = {"run": {"info": info, "data": {}}, "run_info": info}
+        known = {"experiments/get-by-name": {"experiment": {"experiment_id": "1", "name": "small"}}}
+        content = json.dumps(known.get(endpoint, run if endpoint.startswith("runs/") else {})).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def tracking_server() -> Iterator[str]:
+    TrackingServer.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), TrackingServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_server_of_mlflow_leaves_standard_output_to_the_run(
+    ended: Ended, tracking_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mlflow.tracking")
+    monkeypatch.setenv(benchbird_mlflow.SERVER, tracking_server)
+    for variable in benchbird_mlflow.DEFAULTS:
+        monkeypatch.setenv(variable, "")  # so that it is restored
+        monkeypatch.delenv(variable)
+    benchbird_mlflow.benchbird_trial_finished(*ended)
+    assert {"runs/create", "runs/log-batch", "runs/update"} <= set(TrackingServer.asked)
+    assert capsys.readouterr().out == ""
 
 
 def test_wandb_writes_a_run_offline(ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
