@@ -60,6 +60,8 @@ def _winner(leaderboard: Leaderboard) -> Iterator[str]:
     yield f"{name(best.label)} has the best mean {title} on test: {interval(best.score)}."
     if tied := _tied(leaderboard, best):
         yield f"It can't be told apart from {_listed(tied)}: the first place is shared."
+    elif best.letters and (uncompared := _uncompared(leaderboard)):
+        yield f"It is better than each of the others but {_listed(uncompared)}, of which nothing can be said."
     elif best.letters and len(leaderboard.rows) > 1:
         yield "It is better than each of the others."
     yield from _other_winners(leaderboard, best)
@@ -89,13 +91,23 @@ def _tied(leaderboard: Leaderboard, best: Row) -> list[str]:
     return [name(row.label) for row in leaderboard.rows if row is not best and set(row.letters) & set(best.letters)]
 
 
+def _uncompared(leaderboard: Leaderboard) -> list[str]:
+    """Those that no verdict is about where others have one: of a single seed, or without a score."""
+    return [name(row.label) for row in leaderboard.rows if not row.letters]
+
+
 def _certainty(leaderboard: Leaderboard) -> Iterator[str]:
     best = leaderboard.rows[0] if leaderboard.rows else None
     if best is None or best.score.mean is None:
         yield "There is nothing to compare: no segmenter has a score."
         return
     if best.letters and not leaderboard.unranked and len(leaderboard.rows) > 1:
-        yield "No: the first place is undecided." if _tied(leaderboard, best) else "Yes: the first place is decided."
+        if _tied(leaderboard, best):
+            yield "No: the first place is undecided."
+        elif uncompared := _uncompared(leaderboard):
+            yield f"Only among those that could be compared, without {_listed(uncompared)}."
+        else:
+            yield "Yes: the first place is decided."
     if leaderboard.verdict:
         yield plain_text(leaderboard.verdict[0], 600)
     elif len(leaderboard.rows) < 2:

@@ -14,7 +14,7 @@ from benchbird.report.summary import answers
 from benchbird.results import find_records
 from benchbird.score_tables import done_trials
 from benchbird.standings import Leaderboard
-from tests.predictions_factory import MadeUpImages, write_study
+from tests.predictions_factory import MadeUpImages, write_study, write_trial
 
 IMAGES = MadeUpImages(n_recordings=24, attributes={"snr_db": ["-2", "3", "8"], "noise": ["rain", "wind"]})
 
@@ -43,6 +43,17 @@ def test_a_shared_first_place_is_said_to_be_shared(tmp_path: Path) -> None:
     assert f"It can't be told apart from {second}: the first place is shared." in said["Who wins?"]
     assert said["Is it certain?"].startswith("No: the first place is undecided.")
     assert "generated" not in said["Is it certain?"]
+
+
+def test_what_no_verdict_is_about_is_not_claimed_to_be_beaten(tmp_path: Path) -> None:
+    """A segmenter of one seed has a row and a mean, but nobody was compared with it."""
+    write_trial(tmp_path, "deeplabv3", level=0.79, seed=0, images=IMAGES, data=IMAGES.summary("made_up"))
+    said, board = told(tmp_path, {"unet": 0.8, "atrous_segnet": 0.5})
+    assert [(row.label, bool(row.letters)) for row in board.rows] == [
+        ("unet", True), ("deeplabv3", False), ("atrous_segnet", True),
+    ]  # fmt: skip
+    assert "better than each of the others but deeplabv3, of which nothing can be said." in said["Who wins?"]
+    assert said["Is it certain?"].startswith("Only among those that could be compared, without deeplabv3.")
 
 
 def test_groups_whose_intervals_overlap_are_no_difference(tmp_path: Path) -> None:
