@@ -138,7 +138,10 @@ def _cost(leaderboard: Leaderboard) -> Iterator[str]:
     if not timed:
         yield "No segmenter has both a score and a timing."
         return
-    best = pareto({row.label: (row.inference_images_per_s or 0.0, row.score.mean or 0.0) for row in timed})
+    best = pareto(
+        {row.label: (row.inference_images_per_s or 0.0, row.score.mean or 0.0) for row in timed},
+        higher_is_better=DEFINITIONS[leaderboard.metric].higher_is_better,
+    )
     by_label = {row.label: row for row in timed}
     for label in reversed(best):
         row = by_label[label]

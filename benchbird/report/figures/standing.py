@@ -84,7 +84,8 @@ def _cost(
     more_is_better: bool,
 ) -> Figure | None:
     style = styles(leaderboard)
-    title = DEFINITIONS[leaderboard.metric].title
+    definition = DEFINITIONS[leaderboard.metric]
+    title = definition.title
     points = [(row, value) for row in rows if row.score.mean is not None and (value := value_of(row))]
     if len(points) < 2:
         return None
@@ -107,7 +108,8 @@ def _cost(
             )
         )
     axis = log_axis(label, [value for _, value in points])
-    guide = _frontier([(value, row.score.mean or 0.0) for row, value in points], axis) if more_is_better else ()
+    known = [(value, row.score.mean or 0.0) for row, value in points]
+    guide = _frontier(known, axis, higher_is_better=definition.higher_is_better) if more_is_better else ()
     table = tuple(
         (name(row.label), score(row.score.mean), score(row.score.low), score(row.score.high), amount(value))
         for row, value in points
@@ -118,35 +120,43 @@ def _cost(
                    guides=(guide,) if guide else ()),
         table=Table(("segmenter", title, "low", "high", label), table),
         caption=f"On test, with 95 % intervals; the horizontal axis is logarithmic. {caption}",
-        summary=_cost_summary(points, label),
+        summary=_cost_summary(points, label, higher_is_better=definition.higher_is_better),
     )  # fmt: skip
 
 
-def _cost_summary(points: Sequence[tuple[Row, float]], label: str) -> str:
-    highest = max(row.score.mean or 0.0 for row, _ in points)
-    best = [row.label for row, _ in points if row.score.mean == highest]
-    first = f"{name(best[0])} scores highest" if len(best) == 1 else f"{len(best)} share the highest score"
+def _cost_summary(points: Sequence[tuple[Row, float]], label: str, *, higher_is_better: bool) -> str:
+    means = [row.score.mean or 0.0 for row, _ in points]
+    at_best, word = (max(means), "highest") if higher_is_better else (min(means), "lowest")
+    best = [row.label for row, _ in points if row.score.mean == at_best]
+    first = f"{name(best[0])} scores {word}" if len(best) == 1 else f"{len(best)} share the {word} score"
+    if not higher_is_better:
+        first += ", the best"
     (slow, low), (fast, high) = min(points, key=lambda one: one[1]), max(points, key=lambda one: one[1])
     if low == high:
         return f"{first}; all have {amount(low)} {label}."
     return f"{first}; from {amount(low)} {label} ({name(slow.label)}) to {amount(high)} ({name(fast.label)})."
 
 
-def pareto(points: Mapping[str, tuple[float, float]]) -> list[str]:
+def pareto(points: Mapping[str, tuple[float, float]], *, higher_is_better: bool) -> list[str]:
     """Names that no other one beats in both values, from the slowest to the fastest.
 
     Args:
-        points: name → speed and score, more is better in both.
+        points: name → speed, of which more is better, and score.
+        higher_is_better: of the score.
     """
+    sign = 1 if higher_is_better else -1
 
     def is_beaten(one: tuple[float, float]) -> bool:
-        return any(other != one and other[0] >= one[0] and other[1] >= one[1] for other in points.values())
+        return any(
+            other != one and other[0] >= one[0] and sign * other[1] >= sign * one[1] for other in points.values()
+        )
 
     return sorted((name for name, one in points.items() if not is_beaten(one)), key=lambda name: points[name])
 
 
-def _frontier(points: Sequence[Point], axis: Axis) -> tuple[Point, ...]:
-    best = [points[int(place)] for place in pareto({str(place): point for place, point in enumerate(points)})]
+def _frontier(points: Sequence[Point], axis: Axis, *, higher_is_better: bool) -> tuple[Point, ...]:
+    by_place = {str(place): point for place, point in enumerate(points)}
+    best = [by_place[place] for place in pareto(by_place, higher_is_better=higher_is_better)]
     line: list[Point] = [(axis.low, best[0][1])]
     for place, (x, y) in enumerate(best):
         line.append((x, y))
