@@ -126,6 +126,8 @@ def make_page(
 def make_waiting_page(folder: Path, index: Index, now: datetime) -> str | None:
     """The page of a folder in which no trial has ended, HTML; None where none was begun, or one has ended.
 
+    A record that can't be read is of a trial that has ended, too.
+
     Args:
         folder: a results root, or any folder below one.
         index: remembers which records were checked.
@@ -133,7 +135,7 @@ def make_waiting_page(folder: Path, index: Index, now: datetime) -> str | None:
     """
     studies = [one for one in read_states(folder, index).studies if not one.is_noise]
     trials = [trial for one in studies for trial in one.trials]
-    if not trials or any(trial.state in ("done", *FAILED) for trial in trials):
+    if not trials or any(trial.state in ("done", "damaged", *FAILED) for trial in trials):
         return None
     when = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return waiting_page(studies, trial_curves((), trials), when)

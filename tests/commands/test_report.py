@@ -79,3 +79,11 @@ def test_a_study_without_an_ended_trial_has_a_page_but_no_paper(
     assert "No trial has ended yet" in (tmp_path / "page.html").read_text()
     code, _, err = report(capsys, tmp_path / "results", "-o", tmp_path / "other.html", "--paper", tmp_path / "paper")
     assert code == 1 and "no trial has ended here yet" in err and not (tmp_path / "other.html").exists()
+
+
+def test_a_damaged_record_is_no_trial_that_has_yet_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "results" / "small" / "0123456789ab" / "unet-00000000" / "seed-0"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text("{")
+    code, _, err = report(capsys, tmp_path / "results", "-o", tmp_path / "page.html")
+    assert code == 1 and "record.json: not whole JSON" in err and not (tmp_path / "page.html").exists()
