@@ -168,6 +168,10 @@ def threshold_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure:
     style = styles(leaderboard)
     curve = scores.thresholds
     labels = shown_labels(leaderboard, scores)
+    axis = linear_axis("logit above which a pixel is bird", curve.thresholds.tolist())
+    stated = leaderboard.protocol.get("logit_threshold")
+    own = float(stated) if isinstance(stated, int | float) else 0.0
+    is_drawn = axis.low <= own <= axis.high
     series = tuple(
         Series(
             name=name(label),
@@ -185,15 +189,16 @@ def threshold_figure(leaderboard: Leaderboard, scores: ImageScores) -> Figure:
         name="thresholds",
         chart=Plot(
             title="IoU pooled on test by threshold",
-            x=linear_axis("logit above which a pixel is bird", curve.thresholds.tolist()),
+            x=axis,
             y=linear_axis("IoU pooled", [0.0, 1.0], low=0.0, high=1.0),
             series=series,
-            guides=(((0.0, 0.0), (0.0, 1.0)),),
+            guides=(((own, 0.0), (own, 1.0)),) if is_drawn else (),
         ),
         table=Table(("logit", *map(name, labels)), rows, texts=()),
-        caption="A segmenter gives every pixel a number, its logit; pixels above 0 (dotted) count as bird, and all "
-        "scores are taken there. A curve that peaks elsewhere is of a segmenter that would do better with another "
-        "threshold, but one chosen on test would be no result.",
+        caption=f"A segmenter gives every pixel a number, its logit; pixels above {own:g}"
+        f"{' (dotted)' if is_drawn else ''} count as bird, and all scores are taken there. A curve that peaks "
+        "elsewhere is of a segmenter that would do better with another threshold, but one chosen on test would be no "
+        "result.",
         summary=_threshold_summary(labels[0], curve) if labels else "",
     )
 
