@@ -48,7 +48,8 @@ def benchbird_trial_finished(record: TrialRecord, folder: Path) -> None:
     told_apart = {name: value for name, value in trial.parameters.items() if name.startswith(TOLD_APART_BY)}
     options = [f"{name}={value}" for name, value in record.segmenter.options.items()]
     told_apart |= {"options": ", ".join(options) or "none", "seed": str(record.seed)}  # a number would be 0.0000
-    with SummaryWriter(str(Path(runs) / trial.name)) as writer:
+    # A trial that failed before and was run again lies in the same folder: what it left there counts no longer.
+    with SummaryWriter(str(Path(runs) / trial.name), purge_step=0) as writer:
         # As SummaryWriter.add_hparams, which would make a run of its own for them. TensorBoard takes the columns of
         # all runs from any one of them: so each names the same ones, scores that it lacks too.
         columns, *values = hparams(told_apart, dict.fromkeys(COMPARED))  # type: ignore[no-untyped-call]

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -124,6 +125,23 @@ def test_tensorboards_table_has_the_same_columns_whichever_trial_it_takes_them_f
         seen_first.append({one.name for one in experiment.hparam_infos if one.differs})
     assert tables[0] == tables[1] and tables[0][1] == list(benchbird_tensorboard.COMPARED)
     assert seen_first == [set(benchbird_tensorboard.SEEN_FIRST)] * 2
+
+
+def test_tensorboard_forgets_what_a_trial_left_before_it_was_run_again(
+    ended: Ended, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    record, folder = ended
+    monkeypatch.setenv(benchbird_tensorboard.FOLDER, str(tmp_path / "runs"))
+    failed = replace(record, status="failed", reason="it broke", scores=None, last_epoch=None, timing=None)
+    for one in (failed, record):  # the curve is the same one here, twice
+        benchbird_tensorboard.benchbird_trial_finished(one, folder)
+        time.sleep(1.1)  # the file's name has the second, and TensorBoard reads them by name
+    run = tmp_path / "runs" / record.benchmark / record.study / folder.parent.name / "seed-0"
+    assert len(list(run.iterdir())) == 2
+    events = accumulator.EventAccumulator(str(run)).Reload()
+    steps = [one.step for one in events.Scalars("epoch/train_loss")]
+    assert steps == list(range(1, record.protocol["epochs"] + 1))
 
 
 def test_mlflow_gets_a_run_of_the_benchmarks_experiment(
