@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 
+import benchbird
 from benchbird.cli import COMMANDS
 from benchbird.definitions import DEFINITIONS
 from tests.browser import browse, chromium, visit
@@ -53,6 +54,12 @@ def test_the_reference_has_what_the_code_has(site: Path) -> None:
     python = words(site / "reference" / "python.html")
     for name in ("load_results", "SegmenterSpec", "benchbird_trial_finished", "check_segmenter", "iou_batch_mean"):
         assert name in python
+
+
+def test_the_reference_has_all_of_the_facade() -> None:
+    reference = (ROOT / "docs" / "reference" / "python.md").read_text()
+    documented = set(re.findall(r"^::: benchbird\.(?:\w+\.)*(\w+)$", reference, re.MULTILINE))
+    assert set(benchbird.__all__) - documented == {"API_VERSION", "__version__", "hookimpl"}
 
 
 def test_links_that_leave_the_documentation_lead_to_its_pages(site: Path) -> None:
