@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -111,10 +112,16 @@ def duel(first: str, points: Sequence[tuple[float, float]]) -> str:
 
 def stratum_figures(leaderboard: Leaderboard, scores: ImageScores) -> list[Figure]:
     """IoU pooled by group of images, a chart a column of the manifest."""
-    return [_stratum_figure(leaderboard, scores, one) for one in scores.strata]
+    figures: dict[str, Figure] = {}
+    for one in scores.strata:
+        # Letters that every file system, LaTeX and a page's identities take.
+        words = f"by-{re.sub('[^a-z0-9]+', '-', one.column.lower()).strip('-') or 'column'}"
+        identity = words if words not in figures else f"{words}-{len(figures)}"
+        figures[identity] = _stratum_figure(leaderboard, scores, one, identity)
+    return list(figures.values())
 
 
-def _stratum_figure(leaderboard: Leaderboard, scores: ImageScores, strata: Stratification) -> Figure:
+def _stratum_figure(leaderboard: Leaderboard, scores: ImageScores, strata: Stratification, identity: str) -> Figure:
     style = styles(leaderboard)
     labels = shown_labels(leaderboard, scores)
     groups = [row for row in strata.rows if any(row.estimates[label].mean is not None for label in labels)]
@@ -138,7 +145,7 @@ def _stratum_figure(leaderboard: Leaderboard, scores: ImageScores, strata: Strat
         for row in strata.rows
     )
     return Figure(
-        name=f"by-{''.join(letter if letter.isalnum() else '-' for letter in strata.column)}",
+        name=identity,
         chart=Plot(
             title=f"IoU pooled by {column}",
             x=name_axis(column, [f"{plain_text(row.name, 16)} ({row.n_images})" for row in groups]),
