@@ -58,18 +58,21 @@ def _series(curve: TrialCurve, kind: str, place: int) -> Series:
 
 def _summary(curves: Sequence[TrialCurve], kind: str) -> str:
     """How far its trials came, a sentence."""
+    words, digits = ("It ends at", "They end at"), 4
     if kind == "val":
-        reached = [max(known) for curve in curves if (known := [one for one in curve.val_iou if one is not None])]
         words, digits = ("Its best epoch has", "Their best epochs have"), 3
-    else:
-        reached = [known[-1] for curve in curves if (known := [one for one in curve.loss if one is not None])]
-        words, digits = ("It ends at", "They end at"), 4
+    told, reached = [], []
+    for curve in curves:
+        known = [one for one in (curve.val_iou if kind == "val" else curve.loss) if one is not None]
+        if known:
+            told.append(curve)
+            reached.append(max(known) if kind == "val" else known[-1])
     if not reached:
         return ""
     low, high = number(min(reached), digits), number(max(reached), digits)
     if len(reached) == 1:
-        return f"{words[0]} {low} ({_named(curves)})."
-    return f"{words[1]} {low if low == high else f'{low} to {high}'} ({_named(curves)})."
+        return f"{words[0]} {low} ({_named(told)})."
+    return f"{words[1]} {low if low == high else f'{low} to {high}'} ({_named(told)})."
 
 
 def _named(curves: Sequence[TrialCurve]) -> str:
