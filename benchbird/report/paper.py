@@ -107,17 +107,24 @@ def _sentences(leaderboard: Leaderboard, records: Sequence[TrialRecord]) -> Iter
         f"{_text(protocol.get('selection'))}, and the test split was read once, at the end."
     )
     definition = DEFINITIONS[leaderboard.metric]
+    is_tested = any(one.p_adjusted is not None for one in leaderboard.comparisons)
+    paired = "; pairs were compared by paired tests with Holm's correction at 0.05" if is_tested else ""
     yield (
         f"We report {definition.title}, {definition.meaning.rstrip('.')}, as the mean over {len(seeds)} "
-        f"{'seed' if len(seeds) == 1 else 'seeds'} with 95 % intervals over seeds and the "
-        f"{leaderboard.n_recordings_test} test recordings; pairs were compared by paired tests with Holm's correction "
-        "at 0.05."
+        f"{'seed' if len(seeds) == 1 else 'seeds'}, on {leaderboard.n_recordings_test} test recordings, "
+        f"{_intervals(leaderboard)}{paired}."
     )
     for machine in leaderboard.machines:
         yield f"Timings are of {plain_text(machine, 120)}."
     failed = len(leaderboard.failed)
     if failed:
         yield f"{failed} {'trial' if failed == 1 else 'trials'} ended without a score and are listed with the table."
+
+
+def _intervals(leaderboard: Leaderboard) -> str:
+    """Over what the intervals are, which fewer seeds or recordings leave less of."""
+    covers = sorted({row.score.covers for row in leaderboard.rows if row.score.low is not None})
+    return f"with 95 % intervals over {', or over '.join(covers)}" if covers else "without intervals"
 
 
 def _listed(names: Sequence[str]) -> str:

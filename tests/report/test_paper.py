@@ -49,11 +49,20 @@ def test_the_same_results_make_the_same_files(results: Path, tmp_path: Path) -> 
 
 def test_the_paragraph_says_what_was_done(results: Path, tmp_path: Path) -> None:
     text = (write(results, tmp_path) / "methods.tex").read_text()
-    assert "was trained" in text and "the mean over 3 seeds with 95" in text and "12 test recordings" in text
+    assert "was trained" in text and "the mean over 3 seeds, on 12 test recordings" in text
     assert r"\input{" not in text and "no recording is in more than one split" in text
     assert r"\usepackage{siunitx}" in (tmp_path / "paper" / "paper.tex").read_text()
     table = (tmp_path / "paper" / "table.tex").read_text()
     assert r"\toprule" in table and "over n seeds" in table
+
+
+def test_the_paragraph_claims_no_interval_and_no_test_that_there_is_not(results: Path, tmp_path: Path) -> None:
+    several = (write(results, tmp_path / "several") / "methods.tex").read_text()
+    assert r"with 95 \% intervals over seeds and recordings; pairs were compared by paired tests" in several
+    root = tmp_path / "results"
+    write_study(root, {"unet": 0.7}, seeds=(0,), images=MadeUpImages(n_recordings=8))
+    alone = (write(root, tmp_path / "one") / "methods.tex").read_text()
+    assert r"over 1 seed, on 8 test recordings, with 95 \% intervals over recordings." in alone
 
 
 def test_it_compiles_where_there_is_a_tex(results: Path, tmp_path: Path) -> None:
