@@ -105,7 +105,14 @@ def shell_commands(document: Path) -> list[str]:
     lines = [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
              for line in block.splitlines()]  # fmt: skip
     lines += re.findall(r"^ {4}(benchbird .*)$", text, re.MULTILINE)
+    # Behind a variable that is set for this command alone.
+    lines = [re.sub(r"^(?:[A-Z_]+=\S+ )+", "", line) for line in lines]
     return [line for line in lines if line.startswith("benchbird ")]
+
+
+def test_there_are_commands_to_look_at() -> None:
+    assert sum(len(shell_commands(document)) for document in DOCUMENTS) >= 50
+    assert shell_commands(ROOT / "docs" / "trackers.md")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT / "docs").as_posix())

@@ -291,6 +291,12 @@ def test_wandb_is_told_everything_once_and_asks_nobody(ended: Ended, monkeypatch
     assert 0 < told["settings"]["init_timeout"] <= 60 and 0 < told["settings"]["finish_timeout"] <= 60
     assert told["settings"]["finish_timeout_raises"] is True  # else what was lost is lost without a word
     assert told["settings"]["program"] == "benchbird"  # else it is sent the path of the script, with a home in it
+    kept_back = {
+        "host": "", "program_abspath": "", "program_relpath": "", "save_code": False, "disable_git": True,
+        "console": "off", "x_disable_meta": True, "x_disable_stats": True, "x_disable_machine_info": True,
+        "x_save_requirements": False,
+    }  # fmt: skip
+    assert told["settings"].items() >= kept_back.items()
     trial = summarise_trial(record, folder)
     assert told["project"] == "birds" and told["group"] == record.study and told["config"] == trial.parameters
     assert [step for step, _ in run.logged] == list(range(1, record.protocol["epochs"] + 1))
