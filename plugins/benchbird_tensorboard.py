@@ -60,7 +60,9 @@ def benchbird_trial_finished(record: TrialRecord, folder: Path) -> None:
         stored.content = table.SerializeToString()
         for part in (columns, *values):
             writer.file_writer.add_summary(part)
-        rows = [f"| {name} | `{value}` |" for name, value in trial.parameters.items()]
+        # A bar or the end of a line, as in a reason, would end the cell.
+        cells = {name: " ".join(str(value).split()).replace("|", "¦") for name, value in trial.parameters.items()}
+        rows = [f"| {name} | `{cell}` |" for name, cell in cells.items()]
         writer.add_text("parameters", "\n".join(["| parameter | value |", "|---|---|", *rows]))
         for name, points in trial.curves.items():
             for epoch, value in points:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchbird import BenchbirdError, TrialRecord, hookimpl, summarise_trial
+from benchbird import BenchbirdError, TrialRecord, TrialSummary, hookimpl, summarise_trial
 
 BENCHBIRD_API = 1
 
@@ -49,14 +49,21 @@ def benchbird_trial_finished(record: TrialRecord, folder: Path) -> None:
             project=project, group=trial.study, job_type=record.segmenter.label, name=trial.name,
             config=dict(trial.parameters), tags=[trial.benchmark, trial.status], settings=settings, reinit="create_new",
         )  # fmt: skip
-        by_epoch: dict[int, dict[str, float]] = {}
-        for name, points in trial.curves.items():
-            for epoch, value in points:
-                by_epoch.setdefault(epoch, {})[name] = value
-        for epoch, values in sorted(by_epoch.items()):
-            run.log(values, step=epoch)
-        run.summary.update(dict(trial.scores))
-        run.finish(exit_code=0 if trial.status == "done" else 1)
+        try:
+            for epoch, values in _by_epoch(trial):
+                run.log(values, step=epoch)
+            run.summary.update(dict(trial.scores))
+        finally:
+            # Otherwise W&B would finish it at the program's exit, in its own time.
+            run.finish(exit_code=0 if trial.status == "done" else 1)
+
+
+def _by_epoch(trial: TrialSummary) -> list[tuple[int, dict[str, float]]]:
+    epochs: dict[int, dict[str, float]] = {}
+    for name, points in trial.curves.items():
+        for epoch, value in points:
+            epochs.setdefault(epoch, {})[name] = value
+    return sorted(epochs.items())
 
 
 @contextlib.contextmanager

@@ -82,9 +82,10 @@ for (const region of document.querySelectorAll(".scroll")) {
   button.setAttribute("aria-label", "Download as CSV: " + title);
   region.after(button);
   button.addEventListener("click", () => {
+    // The mark before the text tells Excel that it is UTF-8, which CSV can't say.
     const text = table.dataset.source ? data[table.dataset.source] : csvOf(table);
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv;charset=utf-8" }));
+    link.href = URL.createObjectURL(new Blob(["\uFEFF", text], { type: "text/csv;charset=utf-8" }));
     link.download = title.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60) + ".csv";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);

@@ -184,9 +184,11 @@ def segmenters_page() -> str:
             rows = ["| option | what it is | values | default |", "|---|---|---|---|"]
             for name, option in spec.options.items():
                 allowed = ", ".join(f"`{one}`" for one in option.choices or ())
-                if not allowed and (option.minimum is not None or option.maximum is not None):
-                    allowed = f"{option.minimum} to {option.maximum}"
-                rows.append(f"| `{name}` | {_sentence(option.help)} | {allowed} | `{option.default}` |")
+                if not allowed:
+                    bounds = (("from", option.minimum), ("to", option.maximum))
+                    allowed = " ".join(_bound(word, number) for word, number in bounds if number is not None)
+                told = _sentence(option.help).replace("|", "\\|")
+                rows.append(f"| `{name}` | {told} | {allowed} | `{option.default}` |")
             parts.append("\n".join(rows))
     parts += ["## Scores", "\n".join(
         ["| score | what it is | better |", "|---|---|---|"]

@@ -304,6 +304,19 @@ def test_wandb_is_told_everything_once_and_asks_nobody(ended: Ended, monkeypatch
     assert run.summary == trial.scores and run.exit_code == 0
 
 
+def test_wandb_is_finished_although_it_takes_no_values(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = FakeRun()
+    monkeypatch.setattr(run, "log", lambda *_, **__: 1 / 0)
+    stand_in = ModuleType("wandb")
+    settings: Callable[..., dict[str, Any]] = dict
+    vars(stand_in).update(init=lambda **_: run, Settings=settings)
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    monkeypatch.setenv(benchbird_wandb.PROJECT, "birds")
+    with pytest.raises(ZeroDivisionError):
+        benchbird_wandb.benchbird_trial_finished(*ended)
+    assert run.exit_code == 0
+
+
 def test_a_run_tells_a_tracker_and_prints_what_it_printed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
     monkeypatch.setenv(benchbird_tensorboard.FOLDER, "runs")

@@ -144,7 +144,8 @@ def downloaded(page: Any, button: Any, folder: Path) -> list[list[str]]:
         page.keyboard.press("Enter")
     assert waited.value.suggested_filename.endswith(".csv")
     waited.value.save_as(folder / "table.csv")
-    with (folder / "table.csv").open(encoding="utf-8", newline="") as stream:
+    assert (folder / "table.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    with (folder / "table.csv").open(encoding="utf-8-sig", newline="") as stream:
         return list(csv.reader(stream))
 
 
