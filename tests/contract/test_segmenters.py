@@ -12,6 +12,10 @@ REGISTRY = load_registry(groups=("segmenters",))
 
 SMALL: dict[str, list[dict[str, OptionValue]]] = {
     "atrous_segnet": [{"base_channels": 8}],
+    "deeplabv3plus": [{"encoder": "resnet18"}],
+    "fpn": [{"encoder": "resnet18"}],
+    "manet": [{"encoder": "resnet18"}],
+    "unetplusplus": [{"encoder": "resnet18"}],
     "deeplabv3": [{"backbone": "mobilenet_v3_large"}, {"backbone": "resnet18"}],
     "unet": [{"encoder": "resnet18"}, {"encoder": "tu-resnet18"}, {"encoder": "efficientnet-b0"}],
 }

@@ -1,6 +1,7 @@
-"""U-Net (arXiv 1505.04597) by segmentation-models-pytorch, on any of its encoders or timm's.
+"""Decoders of segmentation-models-pytorch on any of its encoders or timm's: what its segmenters here have in common.
 
-The library's decoder as it comes: five stages, nearest-neighbour enlargement, BatchNorm.
+Owns the encoders' names, their pretrained weights and the input scale that those want. The decoders are the library's
+as they come; each is a plugin of its own beside this file.
 """
 
 from __future__ import annotations
@@ -9,15 +10,13 @@ import contextlib
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from benchbird import BenchbirdError, Option, SegmenterSpec, hookimpl
-
-BENCHBIRD_API = 1
+from benchbird import BenchbirdError, Option
 
 COMMON_ENCODERS = (
     "resnet18",
@@ -59,32 +58,44 @@ class RescaledInput(nn.Module):
         return logits
 
 
-def build(encoder: str, pretrained: str) -> nn.Module:
-    """Build the network.
+Make = Callable[..., nn.Module]
+"""A network's class: `make(encoder, encoder_weights=…, classes=1)`."""
+
+
+def encoder_options(default: str) -> dict[str, Option]:
+    """The options that all of them have: `encoder`, by this default, and `pretrained`."""
+    return {
+        "encoder": Option(default=default, help="an encoder of segmentation-models-pytorch, or timm's as tu-NAME"),
+        "pretrained": Option(default="none", choices=("none", "imagenet"), help="imagenet: the encoder's weights"),
+    }
+
+
+def build_network(make: Make, design: str, encoder: str, pretrained: str) -> nn.Module:
+    """Build a decoder on an encoder.
 
     Args:
+        make: the library's class.
+        design: what people call it, for errors.
         encoder: a name that `check_options` lets through.
         pretrained: `none` or `imagenet` (the encoder alone).
 
     Raises:
-        BenchbirdError: the encoder has stages that a U-Net can't use, or its weights can't be fetched.
+        BenchbirdError: the encoder has stages that this decoder can't use, or its weights can't be fetched.
     """
-    import segmentation_models_pytorch as smp
-
-    network: nn.Module
     if pretrained == "none":
         try:
-            network = smp.Unet(encoder, encoder_weights=None, classes=1)
-        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            network = make(encoder, encoder_weights=None, classes=1)
+        except (RuntimeError, TypeError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
             raise BenchbirdError(
-                f"encoder {encoder} can't serve in a U-Net, which needs stages of 2, 4 … 32 times "
-                f"reduction ({error}); choose another encoder"
+                f"encoder {encoder} can't serve in {design} ({error}); choose another encoder, such as resnet34"
             ) from error
         return _without_classifier(network, encoder)
+    import segmentation_models_pytorch as smp
+
     with _loading(encoder):
         # For timm's encoders the library wants a flag here: the name itself says which weights.
         weights = True if encoder.startswith("tu-") else pretrained
-        network = smp.Unet(encoder, encoder_weights=weights, classes=1)
+        network = make(encoder, encoder_weights=weights, classes=1)
         scale = smp.encoders.get_preprocessing_params(encoder, "imagenet")
     network = _without_classifier(network, encoder)
     return RescaledInput(network, mean=scale["mean"], std=scale["std"], white=scale["input_range"][1])
@@ -178,27 +189,3 @@ def _publishable(path: Path) -> str:
         if root and path.is_relative_to(root):
             return f"${variable}/{path.relative_to(root)}"
     return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
-
-
-@hookimpl
-def benchbird_segmenters() -> Iterable[SegmenterSpec]:
-    """Offer `unet`."""
-    return [
-        SegmenterSpec(
-            name="unet",
-            build=build,
-            summary="encoder-decoder with skips by concatenation, on a classification encoder",
-            source="arXiv 1505.04597; segmentation-models-pytorch",
-            options={
-                "encoder": Option(
-                    default="resnet34", help="an encoder of segmentation-models-pytorch, or timm's as tu-NAME"
-                ),
-                "pretrained": Option(
-                    default="none", choices=("none", "imagenet"), help="imagenet: the encoder's weights"
-                ),
-            },
-            check_options=check_options,
-            pretraining="pretrained",
-            size_multiple=32,
-        )
-    ]

@@ -1,3 +1,5 @@
+"""Segmenters on segmentation-models-pytorch: encoders, weights from the hub, and each decoder's size."""
+
 from __future__ import annotations
 
 import json
@@ -10,9 +12,23 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-import benchbird_unet as plugin
-from benchbird import BenchbirdError
+from benchbird import BenchbirdError, SegmenterSpec
+from benchbird_smp import deeplabv3plus, encoders, fpn, manet, segformer, unet, unetplusplus
+
+PLUGINS = (deeplabv3plus, fpn, manet, segformer, unet, unetplusplus)
+SPECS: dict[str, SegmenterSpec] = {spec.name: spec for plugin in PLUGINS for spec in plugin.benchbird_segmenters()}
+
+SIZES = {
+    "deeplabv3plus": (22_437_457, 15.8),
+    "fpn": (23_155_393, 13.7),
+    "manet": (31_783_633, 16.6),
+    "segformer": (3_714_401, 3.5),
+    "unet": (24_436_369, 15.6),
+    "unetplusplus": (26_078_609, 36.8),
+}
+"""Parameters, and GFLOP of one image of 256×256, with the default encoder."""
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
 """Unlike ImageNet's, so that a test sees where they came from."""
@@ -27,22 +43,35 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "hub"
 
 
-def test_building_from_scratch_asks_no_network(hub: Path) -> None:
-    model = plugin.build("resnet34", "none").eval()
-    assert sum(p.numel() for p in model.parameters()) == 24_436_369
-    assert model(torch.zeros(1, 3, 64, 96)).shape == (1, 1, 64, 96)
+@pytest.mark.parametrize("name", SPECS)
+def test_building_from_scratch_asks_no_network(name: str, hub: Path) -> None:
+    model = SPECS[name].build(**SPECS[name].complete_options({})).eval()
+    parameters, gflop = SIZES[name]
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        assert model(torch.zeros(1, 3, 256, 256)).shape == (1, 1, 256, 256)
+    assert counter.get_total_flops() / 1e9 == pytest.approx(gflop, abs=0.1)
+    size = SPECS[name].size_multiple
+    with torch.no_grad():
+        assert model(torch.zeros(1, 3, 2 * size, 3 * size)).shape == (1, 1, 2 * size, 3 * size)
     assert not hub.exists()
 
 
-def test_common_encoders_exist_with_weights() -> None:
-    from segmentation_models_pytorch.encoders import encoders
+def test_segformer_has_the_papers_size() -> None:
+    # Table 1 of arXiv 2105.15203: 3.8 M parameters for MiT-B0 with 150 classes, where here is one.
+    classes = 149 * (256 + 1)
+    assert (SIZES["segformer"][0] + classes) / 1e6 == pytest.approx(3.8, abs=0.06)
 
-    assert all("imagenet" in encoders[name]["pretrained_settings"] for name in plugin.COMMON_ENCODERS)
+
+def test_common_encoders_exist_with_weights() -> None:
+    from segmentation_models_pytorch.encoders import encoders as known
+
+    assert all("imagenet" in known[name]["pretrained_settings"] for name in encoders.COMMON_ENCODERS)
 
 
 def test_a_common_encoder_is_checked_without_importing_the_libraries() -> None:
     code = (
-        "import sys, benchbird_unet as p\n"
+        "import sys, benchbird_smp.encoders as p, benchbird_smp.unet, benchbird_smp.segformer\n"
         "assert p.check_options({'encoder': 'resnet34', 'pretrained': 'imagenet'}) is None\n"
         "libraries = 'segmentation_models_pytorch', 'timm', 'torchvision'\n"
         "sys.exit(any(name in sys.modules for name in libraries))"
@@ -53,7 +82,7 @@ def test_a_common_encoder_is_checked_without_importing_the_libraries() -> None:
 @pytest.mark.parametrize("encoder", ["se_resnet50", "mit_b0", "tu-resnet18", "tu-resnet18.a1_in1k", "tu-convnext_atto"])
 @pytest.mark.parametrize("pretrained", ["none", "imagenet"])
 def test_other_encoders_are_accepted(encoder: str, pretrained: str) -> None:
-    assert plugin.check_options({"encoder": encoder, "pretrained": pretrained}) is None
+    assert encoders.check_options({"encoder": encoder, "pretrained": pretrained}) is None
 
 
 @pytest.mark.parametrize(
@@ -67,20 +96,24 @@ def test_other_encoders_are_accepted(encoder: str, pretrained: str) -> None:
     ],
 )
 def test_unknown_encoder_is_refused_with_a_suggestion(encoder: str, hint: str) -> None:
-    sentence = plugin.check_options({"encoder": encoder, "pretrained": "none"})
+    sentence = encoders.check_options({"encoder": encoder, "pretrained": "none"})
     assert sentence and repr(encoder) in sentence and hint in sentence
 
 
 @pytest.mark.parametrize("encoder", ["dpn68b", "tu-legacy_xception"])
 def test_encoder_without_imagenet_weights_is_refused(encoder: str) -> None:
-    assert plugin.check_options({"encoder": encoder, "pretrained": "none"}) is None
-    sentence = plugin.check_options({"encoder": encoder, "pretrained": "imagenet"})
+    assert encoders.check_options({"encoder": encoder, "pretrained": "none"}) is None
+    sentence = encoders.check_options({"encoder": encoder, "pretrained": "imagenet"})
     assert sentence and encoder in sentence
 
 
-def test_an_encoder_of_another_kind_is_one_sentence() -> None:
-    with pytest.raises(BenchbirdError, match="tu-vit_tiny_patch16_224 can't serve in a U-Net"):
-        plugin.build("tu-vit_tiny_patch16_224", "none")
+@pytest.mark.parametrize(
+    ("name", "encoder", "design"),
+    [("unet", "tu-vit_tiny_patch16_224", "a U-Net"), ("unetplusplus", "mit_b0", r"a U-Net\+\+")],
+)
+def test_an_encoder_of_another_kind_is_one_sentence(name: str, encoder: str, design: str) -> None:
+    with pytest.raises(BenchbirdError, match=f"{encoder} can't serve in {design} .*choose another encoder"):
+        SPECS[name].build(encoder=encoder, pretrained="none")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +122,7 @@ def test_an_encoder_of_another_kind_is_one_sentence() -> None:
 )
 def test_without_network_the_error_says_what_to_do(hub: Path, encoder: str, repository: str) -> None:
     with pytest.raises(BenchbirdError) as caught:
-        plugin.build(encoder, "imagenet")
+        unet.build(encoder, "imagenet")
     message = str(caught.value)
     assert encoder in message and f"https://huggingface.co/{repository}" in message
     assert f"hf download {repository} --revision " in message and "SHA-256" in message
@@ -106,7 +139,7 @@ def test_smp_encoder_and_its_scale_are_loaded_from_the_hubs_cache(hub: Path) -> 
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"mean": MEAN, "std": STD, "input_range": [0, 1]}))
     safetensors.torch.save_file(state, folder / "model.safetensors")
-    loaded = plugin.build("resnet18", "imagenet").state_dict()
+    loaded = unet.build("resnet18", "imagenet").state_dict()
     assert all(torch.equal(loaded[f"network.encoder.{name}"], tensor) for name, tensor in state.items())
     torch.testing.assert_close(loaded["scale"].flatten(), 0.5 / torch.tensor(STD))
 
@@ -121,7 +154,7 @@ def test_timm_encoder_is_loaded_from_the_hubs_cache(hub: Path) -> None:
     (repository / "refs" / "main").write_text(commit)
     (repository / "snapshots" / commit).mkdir(parents=True)
     safetensors.torch.save_file(state, repository / "snapshots" / commit / "model.safetensors")
-    model = plugin.build("tu-resnet18", "imagenet")
+    model = unet.build("tu-resnet18", "imagenet")
     loaded = model.state_dict()
     encoder = {name: t for name, t in state.items() if not name.startswith("fc.")}
     assert all(torch.equal(loaded[f"network.encoder.model.{name}"], t) for name, t in encoder.items())
@@ -132,6 +165,6 @@ def test_timm_encoder_is_loaded_from_the_hubs_cache(hub: Path) -> None:
 def test_pretrained_network_sees_its_own_scale(white: float) -> None:
     pixels = torch.rand(2, 3, 8, 8)
     mean, std = [value * white for value in MEAN], [value * white for value in STD]
-    model = plugin.RescaledInput(nn.Identity(), mean, std, white)
+    model = encoders.RescaledInput(nn.Identity(), mean, std, white)
     expected = (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     torch.testing.assert_close(model((pixels - 0.5) / 0.5), expected, rtol=0, atol=1e-5)

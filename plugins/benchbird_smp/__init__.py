@@ -1,0 +1,1 @@
+"""Segmenters whose decoders are segmentation-models-pytorch's, one a file."""
