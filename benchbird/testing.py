@@ -6,22 +6,17 @@ Owns the contract's points as checks, each of which says what to change. It neit
 
 from __future__ import annotations
 
-import contextlib
-import operator
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from benchbird.backend import current_flags
 from benchbird.contract import OptionValue, SegmenterSpec
 from benchbird.seeding import derive_seed, seed_everything
+from benchbird.torch_state import flags_kept, random_state_kept
 
 MATE_TOLERANCE = 1e-3
 """How far a sample's logits may move with its batch-mates, relative to the largest logit: float32 sums in
@@ -70,22 +65,55 @@ def check_segmenter(
 def contract_failures(
     spec: SegmenterSpec, *, options: Mapping[str, OptionValue] | None = None, image_size: int = 64
 ) -> list[str]:
-    """List every point of the contract that a segmenter breaks; see `check_segmenter`.
+    """List every point of the contract that a segmenter breaks; see `check_segmenter`."""
+    points = contract_points(spec, options=options, image_size=image_size)
+    return [failure for point in points for failure in point.failures]
 
-    Seeds and global flags are the caller's again when this returns.
+
+@dataclass(frozen=True)
+class Point:
+    """A part of the contract, and how it was kept.
+
+    Attributes:
+        name: what was looked at, in a few words.
+        failures: one sentence for each thing that breaks it, with what to change; empty where it is kept.
+    """
+
+    name: str
+    failures: tuple[str, ...]
+
+
+def contract_points(
+    spec: SegmenterSpec, *, options: Mapping[str, OptionValue] | None = None, image_size: int = 64
+) -> list[Point]:
+    """Check one segmenter point by point; those that can't be looked at, since one before is broken, are left out.
+
+    Seeds and global flags are the caller's again when this returns. Arguments are those of `check_segmenter`.
     """
     given = dict(options or {})
-    if failures := list(_option_failures(spec, given)):
-        return failures  # a model built from wrong options says nothing
+    points = [Point("options are accepted", tuple(_option_failures(spec, given)))]
+    if points[0].failures:
+        return points  # a model built from wrong options says nothing
     size = -(-image_size // spec.size_multiple) * spec.size_multiple
-    with _random_state_kept(), _flags_kept() as flag_failures:
+    with random_state_kept(), flags_kept() as flag_failures:
         case, failures = _build(spec, spec.complete_options(given), size)
+        points.append(Point("builds from the seed alone, in float32, on the CPU", tuple(failures)))
         if case is not None:
-            unusable = _run(_output_failures, case)
-            failures += unusable
-            for check in () if unusable else (_eval_failures, _train_failures, _calibration_failures):
-                failures += _run(check, case)
-    return failures + flag_failures
+            points += _model_points(case)
+    return [*points, Point("leaves torch's global settings alone", tuple(flag_failures))]
+
+
+def _model_points(case: _Case) -> Iterator[Point]:
+    usable = Point("returns finite logits (N, 1, H, W)", tuple(_run(_output_failures, case)))
+    yield usable
+    if usable.failures:
+        return
+    yield Point("takes every size that its size_multiple allows", tuple(_run(_size_failures, case)))
+    yield Point("in eval(): repeats, alone as in a batch, from its state_dict", tuple(_run(_eval_failures, case)))
+    if case.spec.calibrate is None:
+        yield Point("trains on a batch of two: a gradient for each parameter", tuple(_run(_train_failures, case)))
+    else:
+        yield Point("calibrates, and repeats that", tuple(_run(_calibration_failures, case)))
 
 
 @dataclass(frozen=True)
@@ -190,6 +218,24 @@ def _output_failures(case: _Case) -> Iterator[str]:
     with torch.no_grad():
         if (fault := _output_fault(case.model(images.clone()), images)) is not None:
             yield fault
+
+
+def _size_failures(case: _Case) -> Iterator[str]:
+    """Images that aren't square, and of the least size that is promised beyond the test images'."""
+    step = case.spec.size_multiple
+    for height, width in ((case.size, case.size + step), (case.size + step, case.size)):
+        images = torch.linspace(-1, 1, height * width).view(1, 1, height, width).expand(2, 3, -1, -1).contiguous()
+        try:
+            with torch.no_grad():
+                fault = _output_fault(case.model(images), images)
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}"
+        if fault is not None:
+            yield (
+                f"images of {height}×{width} fail ({fault}); expected any multiple of size_multiple = {step}: "
+                "follow the input's size, or state a larger multiple"
+            )
+            return
 
 
 def _eval_failures(case: _Case) -> Iterator[str]:
@@ -350,51 +396,3 @@ def _state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _equal_states(one: Mapping[str, torch.Tensor], two: Mapping[str, torch.Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
-@contextlib.contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """Give back the caller's state of Python's, numpy's and torch's generators."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
-
-
-@contextlib.contextmanager
-def _flags_kept() -> Iterator[list[str]]:
-    """List the global flags of torch that the block changed, once it has ended, and set them back."""
-    before, failures = current_flags(), list[str]()
-    try:
-        yield failures
-    finally:
-        for name, value in current_flags().items():
-            if value != before[name]:
-                changed = f"changed from {before[name]} to {value}"
-                failures.append(f"torch's global setting {name} {changed}; leave it alone")
-                _restore_flag(name, before)
-
-
-def _restore_flag(name: str, before: Mapping[str, Any]) -> None:
-    value = before[name]
-    if "." in name:  # a setting of one backend, such as cudnn.benchmark
-        path, _, attribute = name.rpartition(".")
-        setattr(operator.attrgetter(path)(torch.backends), attribute, value)
-    elif name.startswith("deterministic algorithms"):
-        warn_only = before.get("deterministic algorithms warn only", False)
-        torch.use_deterministic_algorithms(before["deterministic algorithms"], warn_only=warn_only)
-    else:
-        restore: dict[str, Callable[[], object]] = {
-            "default dtype": lambda: torch.set_default_dtype(getattr(torch, value.removeprefix("torch."))),
-            "default device": lambda: torch.set_default_device(None if value == "cpu" else value),
-            "gradients enabled": lambda: torch.set_grad_enabled(value),
-            "anomaly detection": lambda: torch.autograd.set_detect_anomaly(value),
-            "denormal numbers": lambda: torch.set_flush_denormal(not value),
-            "autocast": lambda: [torch.set_autocast_enabled(kind, value) for kind in ("cpu", "cuda")],
-            "threads": lambda: torch.set_num_threads(value),
-        }
-        if name in restore:
-            restore[name]()

@@ -47,6 +47,22 @@ class HalfSize(Good):
         return super().forward(images)[..., ::2, ::2]
 
 
+class SquareOnly(Good):
+    def forward(self, images: torch.Tensor) -> Any:
+        return super().forward(images).view(len(images), 1, images.shape[2], images.shape[2])
+
+
+class OneSizeOnly(Good):
+    """As a network with a table of positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(1, 3, 64, 64))
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return super().forward(images + self.position)
+
+
 class NoChannel(Good):
     def forward(self, images: torch.Tensor) -> Any:
         return super().forward(images)[:, 0]

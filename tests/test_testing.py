@@ -37,6 +37,7 @@ from tests.broken_networks import (
     NotFinite,
     NothingToLearn,
     OnAnotherDevice,
+    OneSizeOnly,
     OverBrightMates,
     OverTheBatch,
     OwnRandomness,
@@ -44,6 +45,7 @@ from tests.broken_networks import (
     ReluOutput,
     SeedsItself,
     Sigmoid,
+    SquareOnly,
     Unloadable,
     Unused,
 )
@@ -53,6 +55,8 @@ BROKEN: dict[type[nn.Module], str] = {
     ReluOutput: "none negative",
     LogProbability: "none positive",
     HalfSize: r"logits have shape \(3, 1, 32, 32\) for images \(3, 3, 64, 64\)",
+    SquareOnly: r"images of 64×65 fail \(RuntimeError: .*\); expected any multiple of size_multiple = 1",
+    OneSizeOnly: r"images of 64×65 fail .* state a larger multiple",
     NoChannel: r"logits have shape \(3, 64, 64\)",
     Dictionary: "the model returned dict",
     DictionaryInTraining: "in training mode: the model returned dict",
@@ -172,7 +176,7 @@ def test_image_size_is_rounded_up_to_the_multiple() -> None:
             return super().forward(images)
 
     check_segmenter(spec_of(Recording, size_multiple=24), image_size=32)
-    assert sizes == {(48, 48)}
+    assert sizes == {(48, 48), (48, 72), (72, 48)}
 
 
 def with_width(width: int, kind: str) -> nn.Module:
