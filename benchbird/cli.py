@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "Check results: every file's hash, every score from its predictions.",
     "compare": "Tell whether two results differ beyond the noise.",
     "new": "Write a benchmark or a plugin to begin with.",
+    "plugin": "Check whether a segmenter keeps the contract, and what it costs.",
     "show": "Draw samples of a data set with their masks.",
     "report": "Write a page with everything that a study has to show.",
     "isolate": "Clean recordings: keep what a trained model takes for bird.",

@@ -85,22 +85,23 @@ class Point:
 
 def contract_points(
     spec: SegmenterSpec, *, options: Mapping[str, OptionValue] | None = None, image_size: int = 64
-) -> list[Point]:
+) -> Iterator[Point]:
     """Check one segmenter point by point; those that can't be looked at, since one before is broken, are left out.
 
-    Seeds and global flags are the caller's again when this returns. Arguments are those of `check_segmenter`.
+    Seeds and global flags are the caller's again after the last one. Arguments are those of `check_segmenter`.
     """
     given = dict(options or {})
-    points = [Point("options are accepted", tuple(_option_failures(spec, given)))]
-    if points[0].failures:
-        return points  # a model built from wrong options says nothing
+    accepted = Point("options are accepted", tuple(_option_failures(spec, given)))
+    yield accepted
+    if accepted.failures:
+        return  # a model built from wrong options says nothing
     size = -(-image_size // spec.size_multiple) * spec.size_multiple
     with random_state_kept(), flags_kept() as flag_failures:
         case, failures = _build(spec, spec.complete_options(given), size)
-        points.append(Point("builds from the seed alone, in float32, on the CPU", tuple(failures)))
+        yield Point("builds from the seed alone, in float32, on the CPU", tuple(failures))
         if case is not None:
-            points += _model_points(case)
-    return [*points, Point("leaves torch's global settings alone", tuple(flag_failures))]
+            yield from _model_points(case)
+    yield Point("leaves torch's global settings alone", tuple(flag_failures))
 
 
 def _model_points(case: _Case) -> Iterator[Point]:

@@ -1,0 +1,105 @@
+"""`benchbird plugin check`: whether a segmenter keeps the contract."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from benchbird.plugin_check import SegmenterCheck
+
+MARKS = {True: ("ok", "green"), False: ("broken", "red")}
+WIDTH = 6
+
+
+@click.group("plugin")
+def command() -> None:
+    """Check plugins."""
+
+
+@command.command(epilog="Example: benchbird plugin check my_net.py --option channels=32")
+@click.argument("target", metavar="FILE|NAME")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE",
+              help="An option of the segmenter; VALUE is YAML. Can be repeated.")  # fmt: skip
+@click.option("--size", type=click.IntRange(16, 4096), default=64, show_default=True, metavar="PIXELS",
+              help="Side of the test images; take the protocol's for what it costs there.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.pass_context
+def check(ctx: click.Context, target: str, options: Sequence[str], size: int, as_json: bool) -> None:
+    """Check segmenters against the contract, point by point.
+
+    FILE is a plugin's Python file, all of whose segmenters are checked; NAME one that is installed. Each failure says
+    what to change. All of it happens in a process of its own. Exit code 1 if anything is broken.
+    """
+    from benchbird.plugin_check import CheckRequest, check_plugin
+
+    is_file = target.endswith(".py") or Path(target).is_file()
+    request = CheckRequest(
+        file=Path(target) if is_file else None,
+        name=None if is_file else target,
+        options=dict(map(_pair, options)),
+        image_size=size,
+    )
+
+    def observe(event: Mapping[str, Any]) -> None:
+        if as_json or "refused" in event or "cost" in event:
+            return
+        if "point" not in event:
+            click.secho(event["segmenter"], bold=True)
+        else:
+            for line in _lines(event["point"], event["failures"]):
+                click.echo(line)
+
+    checks = check_plugin(request, observe)
+    if as_json:
+        click.echo(json.dumps({"segmenters": [_document(one) for one in checks]}, indent=2))
+    else:
+        for one in checks:
+            click.echo(_summary(one, size))
+    ctx.exit(0 if all(one.is_kept for one in checks) else 1)
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    from benchbird.config.strict_yaml import parse
+    from benchbird.errors import UsageError
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--option {text}: expected KEY=VALUE, such as channels=32")
+    return key, parse(value, f"--option {text}", lines=False).value
+
+
+def _lines(point: str, failures: Sequence[str]) -> Iterator[str]:
+    from benchbird.plain_text import plain_text
+
+    word, colour = MARKS[not failures]
+    yield f"  {click.style(word.ljust(WIDTH), fg=colour)}  {point}"
+    for failure in failures:
+        yield f"  {' ' * WIDTH}  - {plain_text(failure, 1000)}"
+
+
+def _document(one: SegmenterCheck) -> dict[str, Any]:
+    cost = None if one.cost is None else dataclasses.asdict(one.cost)
+    points = [{"point": name, "failures": list(failures)} for name, failures in one.points.items()]
+    return {"name": one.name, "kept": one.is_kept, "points": points, "cost": cost}
+
+
+def _summary(one: SegmenterCheck, size: int) -> str:
+    broken = sum(map(bool, one.points.values()))
+    if one.cost is None:
+        return f"{one.name}: {broken} of {len(one.points)} points broken"
+    cost = one.cost
+    parts = [f"{cost.parameters / 1e6:.3g} million parameters"]
+    if cost.gflop is not None:
+        parts.append(f"{cost.gflop:.3g} GFLOP an image")
+    parts.append(f"forward {cost.forward_ms:.3g} ms")
+    if cost.train_step_ms is not None:
+        parts.append(f"a training step of 2 images {cost.train_step_ms:.3g} ms")
+    if cost.memory_bytes is not None:
+        parts.append(f"{cost.memory_bytes / 1e6:.0f} MB")
+    return f"{one.name}: keeps the contract. At {size}×{size} on this processor, once: {', '.join(parts)}."

@@ -1,0 +1,94 @@
+"""`benchbird plugin check`: from a file or a name to what is broken, and what to change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchbird.cli import main
+from benchbird.scaffolds import plugin_file
+
+GOOD = plugin_file("my_net")["my_net.py"]
+LAST = "return self.layers(images)"
+
+
+def check(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["plugin", "check", *map(str, arguments)])
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.out + shown.err and isinstance(ended.value.code, int)
+    return ended.value.code, shown.out, shown.err
+
+
+def write(folder: Path, text: str) -> Path:
+    assert LAST in GOOD
+    path = folder / "my_net.py"
+    path.write_text(text)
+    return path
+
+
+def test_a_good_file_keeps_every_point_and_its_cost_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = check(capsys, write(tmp_path, GOOD), "--option", "channels=4", "--size", "32", "--json")
+    (found,) = json.loads(out)["segmenters"]
+    assert code == 0 and found["kept"] and len(found["points"]) == 7
+    # Three 3×3 convolutions with bias and BatchNorm, one 1×1.
+    expected = (3 * 4 * 9 + 4 + 8) + 2 * (4 * 4 * 9 + 4 + 8) + (4 + 1)
+    assert found["cost"]["parameters"] == expected
+    assert found["cost"]["gflop"] == pytest.approx(2 * 32 * 32 * (3 * 4 * 9 + 2 * 4 * 4 * 9 + 4) / 1e9)
+    assert found["cost"]["train_step_ms"] > 0
+
+
+def test_a_broken_one_is_told_with_what_to_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = check(capsys, write(tmp_path, GOOD.replace(LAST, f"{LAST}.sigmoid()")))
+    assert code == 1
+    assert "broken  trains on a batch of two" in out and "return raw logits, without sigmoid" in out
+    assert out.splitlines()[-1] == "my_net: 1 of 7 points broken"
+
+
+def test_one_that_takes_its_process_down_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = check(capsys, write(tmp_path, GOOD.replace(LAST, "import os; os.kill(os.getpid(), 9)")))
+    assert code == 1 and "its process was killed by SIGKILL" in out
+    assert "ok      builds from the seed alone" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import os\nos._exit(3)\n", "its process ended with exit code 3"),
+        ("x = 1\n", "found no BENCHBIRD_API, expected BENCHBIRD_API = 1"),
+        ("import nonsense\n", "No module named 'nonsense'"),
+    ],
+)
+def test_a_file_that_is_no_plugin_is_one_sentence(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = check(capsys, write(tmp_path, text))
+    assert code == 1 and out == "" and said in err
+
+
+def test_an_installed_one_is_checked_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = check(capsys, "threshold")
+    assert code == 0 and "calibrates, and repeats that" in out and "threshold: keeps the contract" in out
+    code, _, err = check(capsys, "treshold")
+    assert code == 1 and "no segmenter 'treshold' is installed, nor is it a file; there are" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("channels=0", "found 0, expected at least 1"), ("x=1", "option x is not")]
+)
+def test_options_that_are_wrong_are_told(
+    option: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = check(capsys, write(tmp_path, GOOD), "--option", option)
+    assert code == 1 and said in out
+
+
+def test_options_for_several_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head, offer = GOOD.split("    return [\n")
+    both = write(tmp_path, f"{head}    return [\n{offer.rpartition('    ]')[0]}" + offer.replace("my_net", "other"))
+    code, _, err = check(capsys, both, "--option", "channels=4")
+    assert code == 1 and "offers 2 segmenters" in err
+    code, out, _ = check(capsys, both, "--size", "16")
+    assert code == 0 and "other: keeps the contract" in out and "my_net: keeps the contract" in out
