@@ -86,8 +86,8 @@ def test_options_that_are_wrong_are_told(
 
 
 def test_options_for_several_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    head, offer = GOOD.split("    return [\n")
-    both = write(tmp_path, f"{head}    return [\n{offer.rpartition('    ]')[0]}" + offer.replace("my_net", "other"))
+    offer = GOOD.split("    return [\n")[1].replace("my_net", "other")
+    both = write(tmp_path, f"{GOOD.rstrip()} + [\n{offer}")
     code, _, err = check(capsys, both, "--option", "channels=4")
     assert code == 1 and "offers 2 segmenters" in err
     code, out, _ = check(capsys, both, "--size", "16")
