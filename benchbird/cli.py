@@ -37,6 +37,7 @@ COMMANDS = {
     "report": "Write a page with everything that a study has to show.",
     "isolate": "Clean recordings: keep what a trained model takes for bird.",
     "predict": "Mark what a trained model takes for bird in recordings, for Raven or Audacity.",
+    "export": "Write a trained model as an ONNX file for other programs.",
     "sound": "Score how much cleaner a study's masks make the test recordings.",
     "time": "Time training and inference, in figures that a paper can quote.",
     "noise": "Measure how much a segmenter's score moves with the seed alone.",
