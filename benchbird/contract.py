@@ -119,6 +119,9 @@ class SegmenterSpec:
         check_options: gets all options; returns None, or a sentence that says why the combination can't be.
         pretraining: the name of the option that states the pretraining, or None if there is none.
         size_multiple: H and W must be divisible by it.
+        parameters: number of parameters with default options, trainable or not; None where it isn't stated.
+        gflop: 10⁹ FLOP (2 × multiply-adds) of one image of 256×256 with default options, forward, as torch counts
+            them; None where it isn't stated.
         calibrate: for segmenters without gradients, called once in place of training. `batches` can be
             iterated again and again; it yields the training split's prepared `(images, targets)`:
             float32 `(N, 3, H, W)` in [-1, 1] and float32 `(N, 1, H, W)` in [0, 1].
@@ -132,6 +135,8 @@ class SegmenterSpec:
     check_options: Callable[[Mapping[str, OptionValue]], str | None] | None = None
     pretraining: str | None = None
     size_multiple: int = 1
+    parameters: int | None = None
+    gflop: float | None = None
     calibrate: Callable[[nn.Module, Iterable[tuple[torch.Tensor, torch.Tensor]]], None] | None = None
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchbird.contract import OptionValue, SegmenterSpec
 from benchbird.seeding import derive_seed, seed_everything
+from benchbird.stated_cost import cost_failures
 from benchbird.torch_state import flags_kept, random_state_kept
 
 MATE_TOLERANCE = 1e-3
@@ -66,8 +67,7 @@ def contract_failures(
     spec: SegmenterSpec, *, options: Mapping[str, OptionValue] | None = None, image_size: int = 64
 ) -> list[str]:
     """List every point of the contract that a segmenter breaks; see `check_segmenter`."""
-    points = contract_points(spec, options=options, image_size=image_size)
-    return [failure for point in points for failure in point.failures]
+    return [one for point in contract_points(spec, options=options, image_size=image_size) for one in point.failures]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def contract_points(
         yield Point("builds from the seed alone, in float32, on the CPU", tuple(failures))
         if case is not None:
             yield from _model_points(case)
+        yield Point("costs what it states", tuple(cost_failures(spec)))
     yield Point("leaves torch's global settings alone", tuple(flag_failures))
 
 

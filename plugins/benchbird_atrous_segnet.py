@@ -74,5 +74,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
                 )
             },
             size_multiple=4,
+            parameters=720_705,
+            gflop=16.9,
         )
     ]

@@ -209,5 +209,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             check_options=check_options,
             pretraining="pretrained",
             size_multiple=8,
+            parameters=39_633_729,
+            gflop=81.8,
         )
     ]

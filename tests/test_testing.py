@@ -298,3 +298,14 @@ def test_a_good_calibration_passes() -> None:
 def test_a_broken_calibration_is_caught(network: Any, calibrate: Any, expected: str) -> None:
     [failure] = set(contract_failures(spec_of(network, calibrate=calibrate)))
     assert expected in failure
+
+
+def test_a_stated_cost_is_the_counted_one() -> None:
+    # 3·4·9 + 4, BatchNorm 8, 4 + 1; of 256² pixels, two operations a weight of the convolutions.
+    parameters, gflop = 125, 2 * 256**2 * (108 + 4) / 1e9
+    assert contract_failures(spec_of(Good, parameters=parameters, gflop=gflop)) == []
+    assert contract_failures(spec_of(Good, parameters=124)) == [
+        "the spec states parameters=124, there are 125; state that"
+    ]
+    (failure,) = contract_failures(spec_of(Good, gflop=2 * gflop))
+    assert failure.startswith("the spec states gflop=0.029") and "torch counts 0.0147 at 256²" in failure

@@ -65,6 +65,8 @@ def _segmenter(offer: Offer[SegmenterSpec]) -> dict[str, Any]:
         "name": spec.name,
         "summary": spec.summary,
         "source": spec.source,
+        "parameters": spec.parameters,
+        "GFLOP at 256×256": spec.gflop,
         "learns by": "gradient descent" if spec.calibrate is None else "calibration on the training split",
         "image size": f"a multiple of {spec.size_multiple}" if spec.size_multiple > 1 else "any",
         "options": {name: _option(option) for name, option in spec.options.items()},
@@ -100,6 +102,7 @@ def _as_text(row: Mapping[str, Any]) -> str:
         if key == "options":
             lines += [_option_line(name, facts) for name, facts in value.items()]
         elif key != "name" and value:
+            value = f"{value:,}" if isinstance(value, int) else value
             lines.append(f"  {key}: {value}" if key != "summary" else f"  {value}")
     return "\n".join(lines)
 

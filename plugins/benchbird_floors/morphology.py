@@ -48,6 +48,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             build=Morphology,
             summary="grey threshold after morphological opening and closing; no network",
             source="Serra, Image Analysis and Mathematical Morphology (1982)",
+            parameters=0,
             calibrate=calibrate,
         )
     ]

@@ -37,6 +37,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             build=NoiseGate,
             summary="spectral gate: what exceeds the median of its frequency band; no network",
             source="median clipping, Lasseck, Bird song classification in field recordings (NIPS4B 2013)",
+            parameters=0,
             calibrate=calibrate,
         )
     ]

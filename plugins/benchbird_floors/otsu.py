@@ -60,6 +60,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             build=Otsu,
             summary="Otsu's threshold of each image, with an offset from the training split; no network",
             source="doi 10.1109/TSMC.1979.4310076",
+            parameters=0,
             calibrate=calibrate,
         )
     ]

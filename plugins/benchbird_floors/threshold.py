@@ -32,6 +32,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             build=GreyThreshold,
             summary="best global grey threshold of the training split; no network, the floor",
             source="exhaustive search over 256 levels, after Otsu (doi 10.1109/TSMC.1979.4310076)",
+            parameters=0,
             calibrate=calibrate,
         )
     ]

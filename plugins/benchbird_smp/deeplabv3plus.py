@@ -35,5 +35,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             check_options=check_options,
             pretraining="pretrained",
             size_multiple=16,
+            parameters=22_437_457,
+            gflop=15.8,
         )
     ]

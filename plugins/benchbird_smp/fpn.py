@@ -35,5 +35,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             check_options=check_options,
             pretraining="pretrained",
             size_multiple=32,
+            parameters=23_155_393,
+            gflop=13.7,
         )
     ]

@@ -32,5 +32,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             check_options=check_options,
             pretraining="pretrained",
             size_multiple=32,
+            parameters=31_783_633,
+            gflop=16.6,
         )
     ]

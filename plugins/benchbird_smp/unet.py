@@ -35,5 +35,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             check_options=check_options,
             pretraining="pretrained",
             size_multiple=32,
+            parameters=24_436_369,
+            gflop=15.6,
         )
     ]

@@ -32,7 +32,7 @@ def write(folder: Path, text: str) -> Path:
 def test_a_good_file_keeps_every_point_and_its_cost_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = check(capsys, write(tmp_path, GOOD), "--option", "channels=4", "--size", "32", "--json")
     (found,) = json.loads(out)["segmenters"]
-    assert code == 0 and found["kept"] and len(found["points"]) == 7
+    assert code == 0 and found["kept"] and len(found["points"]) == 8
     # Three 3×3 convolutions with bias and BatchNorm, one 1×1.
     expected = (3 * 4 * 9 + 4 + 8) + 2 * (4 * 4 * 9 + 4 + 8) + (4 + 1)
     assert found["cost"]["parameters"] == expected
@@ -44,7 +44,7 @@ def test_a_broken_one_is_told_with_what_to_change(tmp_path: Path, capsys: pytest
     code, out, _ = check(capsys, write(tmp_path, GOOD.replace(LAST, f"{LAST}.sigmoid()")))
     assert code == 1
     assert "broken  trains on a batch of two" in out and "return raw logits, without sigmoid" in out
-    assert out.splitlines()[-1] == "my_net: 1 of 7 points broken"
+    assert out.splitlines()[-1] == "my_net: 1 of 8 points broken"
 
 
 def test_one_that_takes_its_process_down_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
