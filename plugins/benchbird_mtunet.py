@@ -287,5 +287,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             },
             check_options=check_options,
             size_multiple=32,
+            parameters=75_268_149,
+            gflop=103.9,
         )
     ]

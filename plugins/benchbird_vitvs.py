@@ -150,5 +150,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             },
             check_options=check_options,
             size_multiple=16,
+            parameters=9_871_110,
+            gflop=5.80,
         )
     ]
