@@ -224,5 +224,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             },
             pretraining="pretrained",
             size_multiple=16,
+            parameters=6_598_658,
+            gflop=4.02,
         )
     ]

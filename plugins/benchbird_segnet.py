@@ -120,5 +120,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
                 )
             },
             size_multiple=32,
+            parameters=29_443_585,
+            gflop=80.0,
         )
     ]

@@ -179,5 +179,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
                 )
             },
             size_multiple=32,
+            parameters=44_009_869,
+            gflop=75.0,
         )
     ]

@@ -1,7 +1,7 @@
 """U-Net as published (arXiv 1505.04597): no pretrained encoder, no BatchNorm, 64 to 1024 channels.
 
 3×3 convolutions with ReLU, two a stage; 2×2 transposed convolutions with ReLU; skips by concatenation; dropout of
-one half at the end of the contracting path, on its last two stages, as in the authors' Caffe model; weights drawn
+one half at the end of the contracting path, on its last two stages, as reimplementations have it; weights drawn
 from a normal distribution of variance 2/N, N being the inputs of one output. Two things differ: convolutions are
 padded, so that the logits have the size of the images, where the paper crops its skips to what is left; and there is
 one logit a pixel in place of two classes' scores. The paper's loss, weighted near borders, belongs to the protocol.
@@ -99,5 +99,7 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
                 "batch_norm": Option(default=False, help="BatchNorm after each 3×3 convolution, unlike the paper"),
             },
             size_multiple=16,
+            parameters=31_031_745,
+            gflop=96.3,
         )
     ]

@@ -14,19 +14,19 @@ NETWORKS = [name for name, offer in REGISTRY.segmenters.items() if offer.spec.ca
 
 STEPS = 200
 ENOUGH = 0.9
-SIZE = 64
+SIZE = 128
 LEARNING_RATE = 1e-3
 
 
 def four_images() -> tuple[torch.Tensor, torch.Tensor]:
-    """Bright strokes and squares on noise, float32 `(4, 3, 64, 64)` in [-1, 1], and where they are."""
+    """Bright strokes and squares on noise, float32 `(4, 3, 128, 128)` in [-1, 1], and where they are."""
     generator = torch.Generator().manual_seed(7)
     level = torch.rand(4, 1, SIZE, SIZE, generator=generator) * 0.6
     target = torch.zeros(4, 1, SIZE, SIZE)
     for image in range(4):
         for _ in range(3):
-            top, left = torch.randint(0, SIZE - 24, (2,), generator=generator).tolist()
-            height, width = torch.randint(8, 24, (2,), generator=generator).tolist()
+            top, left = torch.randint(0, SIZE - 64, (2,), generator=generator).tolist()
+            height, width = torch.randint(24, 64, (2,), generator=generator).tolist()
             target[image, 0, top : top + height, left : left + width] = 1
     images = (level + 0.4 * target) * 2 - 1
     return images.expand(4, 3, SIZE, SIZE).contiguous(), target

@@ -140,38 +140,3 @@ def test_any_multiple_of_32_is_a_size(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("value", [0, -1, 5000, 8.0, True, "64", None])
 def test_impossible_base_channels_are_refused(value: object) -> None:
     assert spec().options["base_channels"].fault(value)
-
-
-def bright_shapes() -> tuple[torch.Tensor, torch.Tensor]:
-    """Four images of noise with a bright square and a bright stroke, and where these are."""
-    generator = torch.Generator().manual_seed(5)
-    target = torch.zeros(4, 1, 64, 64)
-    for index in range(4):
-        top, left, row = (int(place) for place in torch.randint(4, 46, (3,), generator=generator))
-        target[index, 0, top : top + 14, left : left + 14] = 1
-        target[index, 0, row : row + 3, 6:50] = 1
-    level = 0.6 * torch.rand(4, 1, 64, 64, generator=generator)
-    level = torch.where(target > 0, 0.45 + 0.9 * level, level)  # overlapping levels: a threshold can't do it
-    return (2 * level - 1).expand(4, 3, 64, 64).contiguous(), target
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [{"base_channels": 16}, {}])
-def test_four_images_can_be_learnt_by_heart(options: dict[str, OptionValue]) -> None:
-    torch.manual_seed(0)
-    model = spec().build(**spec().complete_options(options))
-    images, target = bright_shapes()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    iou = 0.0
-    for step in range(1, 201):
-        optimizer.zero_grad()
-        F.binary_cross_entropy_with_logits(model.train()(images), target).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if step % 20 == 0:
-            with torch.no_grad():
-                bird = model.eval()(images) > 0
-            iou = float((bird & (target > 0)).sum() / (bird | (target > 0)).sum())
-            if iou >= 0.9:
-                print(f"IoU {iou:.3f} after {step} steps")
-                return
-    pytest.fail(f"IoU {iou:.3f} after 200 steps")
