@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from benchbird.ranking import Ranking
     from benchbird.report.making import StudyData
     from benchbird.studies import Study
 
@@ -59,12 +60,11 @@ def command(
     """
     from tqdm import tqdm
 
-    from benchbird.durable import make_folder, write_durably
     from benchbird.errors import ResultsError
     from benchbird.index import index_of
     from benchbird.plain_text import plain_text
     from benchbird.ranking import rank_study, require_metric
-    from benchbird.report.making import Wishes, make_page, make_paper, make_waiting_page
+    from benchbird.report.making import Wishes, make_page, make_waiting_page
     from benchbird.results import BENCHMARK_SUFFIXES, target_folder
     from benchbird.studies import select_study
 
@@ -80,9 +80,8 @@ def command(
             waiting = make_waiting_page(target_folder(target, results), index, datetime.now(UTC))
             if waiting is None:
                 raise
-            make_folder(output.parent)
-            write_durably(output, waiting.encode())
-            click.echo(f"no trial has ended yet; wrote {output} about those that were begun", err=True)
+            _write(output, waiting)
+            click.echo("no trial has ended yet: the page is about those that were begun", err=True)
             return
         ranking = rank_study(choice.study.found, index, metric)
         for notice in (*choice.notices, *ranking.notices):
@@ -97,15 +96,27 @@ def command(
 
         wishes = Wishes(gallery=gallery, has_sound=not no_sound)
         page = make_page(choice.study, ranking, index, data, wishes, show)
+    _write(output, page)
+    if paper is not None:
+        _write_paper(paper, choice.study, ranking)
+
+
+def _write(output: Path, page: str) -> None:
+    from benchbird.durable import make_folder, write_durably
+
     make_folder(output.parent)
     write_durably(output, page.encode())
     click.echo(f"wrote {output} ({len(page.encode()) / 1e6:.1f} MB)", err=True)
-    if paper is not None:
-        with_pdf = find_spec("matplotlib") is not None
-        if not with_pdf:
-            click.echo("figures as SVG alone; for PDF, pip install 'benchbird[plots]'", err=True)
-        files = make_paper(paper, choice.study, ranking, with_pdf=with_pdf)
-        click.echo(f"wrote {len(files)} files into {paper}; paper.tex includes them all", err=True)
+
+
+def _write_paper(folder: Path, study: Study, ranking: Ranking) -> None:
+    from benchbird.report.making import make_paper
+
+    with_pdf = find_spec("matplotlib") is not None
+    if not with_pdf:
+        click.echo("figures as SVG alone; for PDF, pip install 'benchbird[plots]'", err=True)
+    files = make_paper(folder, study, ranking, with_pdf=with_pdf)
+    click.echo(f"wrote {len(files)} files into {folder}; paper.tex includes them all", err=True)
 
 
 def _data(

@@ -75,7 +75,11 @@ def test_a_study_without_an_ended_trial_has_a_page_but_no_paper(
     study.mkdir(parents=True)
     (copy_trial(finished, "atrous_segnet", study) / "record.json").unlink()
     code, out, err = report(capsys, tmp_path / "results", "-o", tmp_path / "page.html")
-    assert (code, out) == (0, "") and "no trial has ended yet; wrote" in err
+    assert (
+        (code, out) == (0, "")
+        and "no trial has ended yet: the page is about" in err
+        and f"wrote {tmp_path / 'page.html'} (" in err
+    )
     assert "No trial has ended yet" in (tmp_path / "page.html").read_text()
     code, _, err = report(capsys, tmp_path / "results", "-o", tmp_path / "other.html", "--paper", tmp_path / "paper")
     assert code == 1 and "no trial has ended here yet" in err and not (tmp_path / "other.html").exists()

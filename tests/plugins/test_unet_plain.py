@@ -10,29 +10,12 @@ import benchbird_unet_plain as plugin
 from benchbird import SegmenterSpec
 from benchbird.contract import OptionValue
 from benchbird.testing import check_segmenter
+from tests.functional_networks import batch_norm, with_random_statistics
 
 
 def spec() -> SegmenterSpec:
     [only] = plugin.benchbird_segmenters()
     return only
-
-
-def with_random_statistics(model: nn.Module) -> nn.Module:
-    """As built, BatchNorm's statistics and affine part are trivial, and biases are zero."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
-                assert tensor is not None
-                nn.init.uniform_(tensor, 0.5, 1.5)
-        elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.bias is not None:
-            nn.init.uniform_(module.bias, -0.1, 0.1)
-    return model
-
-
-def batch_norm(x: torch.Tensor, weights: dict[str, torch.Tensor], name: str) -> torch.Tensor:
-    mean, variance = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
-    x = (x - mean[:, None, None]) / torch.sqrt(variance[:, None, None] + 1e-5)
-    return x * weights[f"{name}.weight"][:, None, None] + weights[f"{name}.bias"][:, None, None]
 
 
 def functional_forward(x: torch.Tensor, weights: dict[str, torch.Tensor], *, normed: bool) -> torch.Tensor:
