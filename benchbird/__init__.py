@@ -15,6 +15,7 @@ from benchbird.contract import (
 )
 from benchbird.errors import BenchbirdError
 from benchbird.notebook import load_results, run
+from benchbird.pretrained_weights import hub_advice, loading_weights, publishable_path
 from benchbird.records import TrialRecord
 from benchbird.trial_summary import TrialSummary, summarise_trial
 
@@ -33,7 +34,10 @@ __all__ = [
     "TrialSummary",
     "__version__",
     "hookimpl",
+    "hub_advice",
     "load_results",
+    "loading_weights",
+    "publishable_path",
     "run",
     "summarise_trial",
 ]

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlparse
@@ -17,7 +15,15 @@ from urllib.parse import urlparse
 import torch
 from torch import nn
 
-from benchbird import BenchbirdError, Option, SegmenterSpec, hookimpl
+from benchbird import (
+    BenchbirdError,
+    Option,
+    SegmenterSpec,
+    hookimpl,
+    hub_advice,
+    loading_weights,
+    publishable_path,
+)
 
 BENCHBIRD_API = 1
 
@@ -113,7 +119,8 @@ def _build_smp(backbone: str, pretrained: str) -> nn.Module:
         network = smp.DeepLabV3(backbone, encoder_weights=None, classes=1)
         return network
     where = smp.encoders.encoders[backbone]["pretrained_settings"][pretrained]
-    with _weights_from_hub(where["repo_id"], where["revision"]):
+    repository, revision = where["repo_id"], where["revision"]
+    with loading_weights(f"https://huggingface.co/{repository}", hub_advice(repository, revision)):
         network = smp.DeepLabV3(backbone, encoder_weights=pretrained, classes=1)
     return network
 
@@ -128,7 +135,7 @@ def _weights_by_url(url: str) -> Iterator[None]:
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
     expected = file.stem.rpartition("-")[2]
     advice = (
-        f"To place it by hand, download {url} as {_publishable(file)}; "
+        f"To place it by hand, download {url} as {publishable_path(file)}; "
         f"its SHA-256 is checked: it must begin with {expected}, as the file's name says"
     )
     if file.is_file():
@@ -137,52 +144,11 @@ def _weights_by_url(url: str) -> Iterator[None]:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if not found.startswith(expected):
             raise BenchbirdError(
-                f"{_publishable(file)} is damaged or another file: its SHA-256 begins with "
+                f"{publishable_path(file)} is damaged or another file: its SHA-256 begins with "
                 f"{found[: len(expected)]}. Delete it. {advice}"
             )
-    with _loading(file.name, advice):
+    with loading_weights(file.name, advice):
         yield
-
-
-@contextlib.contextmanager
-def _weights_from_hub(repository: str, revision: str) -> Iterator[None]:
-    """Guard a block in which a library loads weights from the Hugging Face hub or its cache.
-
-    Raises:
-        BenchbirdError: says where the files belong and how they are checked.
-    """
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
-    advice = (
-        f"To place them by hand, run `hf download {repository} --revision {revision}` where there is a "
-        f"network and copy the folder it makes to {_publishable(folder)}; the library fixes the revision, "
-        f"and `hf cache verify {repository} --revision {revision}` compares the files' SHA-256 with the hub's"
-    )
-    with _loading(f"https://huggingface.co/{repository}", advice):
-        yield
-
-
-@contextlib.contextmanager
-def _loading(what: str, advice: str) -> Iterator[None]:
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # torch.hub announces a download on stdout
-            yield
-    # No network, no such file, no space, wrong hash, broken archive: each library raises errors of its own.
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0].replace(str(Path.home()), "~")
-        raise BenchbirdError(
-            f"pretrained weights {what} could not be loaded ({type(error).__name__}: {reason}). {advice}"
-        ) from error
-
-
-def _publishable(path: Path) -> str:
-    """Write a path without the user's name, since an error becomes part of a trial's record."""
-    for variable in ("TORCH_HOME", "HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
-        root = os.environ.get(variable)
-        if root and path.is_relative_to(root):
-            return f"${variable}/{path.relative_to(root)}"
-    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
 @hookimpl

@@ -12,18 +12,14 @@ deviate by 1/√width, and one learnt offset.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import interpolate, normalize
 
-from benchbird import BenchbirdError, Option, SegmenterSpec, hookimpl
+from benchbird import Option, SegmenterSpec, hookimpl, hub_advice, loading_weights
 
 BENCHBIRD_API = 1
 
@@ -158,48 +154,12 @@ def build(encoder: str, pretrained: str, decoder_depth: int) -> nn.Module:
 
     if pretrained == "none":
         return Segmenter(made(False), decoder_depth)
-    with _loading(encoder):
+    weights = timm.get_pretrained_cfg(encoder)
+    repository, _, revision = ((weights and weights.hf_hub_id) or "unknown").partition("@")
+    what = f"of encoder {encoder}, https://huggingface.co/{repository},"
+    with loading_weights(what, hub_advice(repository, revision or "main")):
         loaded = made(True)
     return Segmenter(loaded, decoder_depth)
-
-
-@contextlib.contextmanager
-def _loading(encoder: str) -> Iterator[None]:
-    """Guard a block in which timm loads an encoder's weights, from the hub's cache or the network.
-
-    Raises:
-        BenchbirdError: says where the files belong and how they are checked.
-    """
-    import timm
-    from huggingface_hub import constants
-
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # downloads may be announced on stdout
-            yield
-    # No network, no such file, no space, a broken archive: each library raises errors of its own.
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0].replace(str(Path.home()), "~")
-        weights = timm.get_pretrained_cfg(encoder)
-        hub_id = weights.hf_hub_id if weights is not None else None
-        repository, _, revision = (hub_id or "unknown").partition("@")
-        revision = revision or "main"
-        folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
-        raise BenchbirdError(
-            f"pretrained weights of encoder {encoder}, https://huggingface.co/{repository}, could not be "
-            f"loaded ({type(error).__name__}: {reason}). To place them by hand, run "
-            f"`hf download {repository} --revision {revision}` where there is a network and copy the folder "
-            f"it makes to {_publishable(folder)}; `hf cache verify {repository} --revision {revision}` "
-            "compares the files' SHA-256 with the hub's"
-        ) from error
-
-
-def _publishable(path: Path) -> str:
-    """Write a path without the user's name, since an error becomes part of a trial's record."""
-    for variable in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
-        root = os.environ.get(variable)
-        if root and path.is_relative_to(root):
-            return f"${variable}/{path.relative_to(root)}"
-    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
 @hookimpl

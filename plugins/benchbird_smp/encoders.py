@@ -6,17 +6,13 @@ as they come; each is a plugin of its own beside this file.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
 
-from benchbird import BenchbirdError, Option
+from benchbird import BenchbirdError, Option, hub_advice, loading_weights
 
 COMMON_ENCODERS = (
     "resnet18",
@@ -92,7 +88,9 @@ def build_network(make: Make, design: str, encoder: str, pretrained: str) -> nn.
         return _without_classifier(network, encoder)
     import segmentation_models_pytorch as smp
 
-    with _loading(encoder):
+    repository, revision = _repository(encoder) or ("unknown", "main")
+    what = f"of encoder {encoder}, https://huggingface.co/{repository},"
+    with loading_weights(what, hub_advice(repository, revision)):
         # For timm's encoders the library wants a flag here: the name itself says which weights.
         weights = True if encoder.startswith("tu-") else pretrained
         network = make(encoder, encoder_weights=weights, classes=1)
@@ -154,38 +152,3 @@ def _repository(encoder: str) -> tuple[str, str] | None:
 
     settings = encoders[encoder]["pretrained_settings"].get("imagenet")
     return None if settings is None else (settings["repo_id"], settings["revision"])
-
-
-@contextlib.contextmanager
-def _loading(encoder: str) -> Iterator[None]:
-    """Guard a block in which the libraries load an encoder's weights, from their cache or the network.
-
-    Raises:
-        BenchbirdError: says where the files belong and how they are checked.
-    """
-    from huggingface_hub import constants
-
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # downloads may be announced on stdout
-            yield
-    # No network, no such file, no space, a broken archive: each library raises errors of its own.
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0].replace(str(Path.home()), "~")
-        repository, revision = _repository(encoder) or ("unknown", "main")
-        folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
-        raise BenchbirdError(
-            f"pretrained weights of encoder {encoder}, https://huggingface.co/{repository}, could not be "
-            f"loaded ({type(error).__name__}: {reason}). To place them by hand, run "
-            f"`hf download {repository} --revision {revision}` where there is a network and copy the folder "
-            f"it makes to {_publishable(folder)}; `hf cache verify {repository} --revision {revision}` "
-            "compares the files' SHA-256 with the hub's"
-        ) from error
-
-
-def _publishable(path: Path) -> str:
-    """Write a path without the user's name, since an error becomes part of a trial's record."""
-    for variable in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
-        root = os.environ.get(variable)
-        if root and path.is_relative_to(root):
-            return f"${variable}/{path.relative_to(root)}"
-    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
