@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 
 Resize = Literal["area", "bicubic"]
 """The rules by which image and mask come to protocol size, as `data/resize.py` carries them out."""
@@ -34,6 +35,10 @@ SCORING_VERSION = 1
 
 TRAINING_VERSION = 1
 """Order of a batch, seeding of an epoch and selection, as `training.py` does them."""
+
+TUNING_VERSION = 1
+"""A network's rate is the one with the best score on validation of the weights that the protocol selects, by the score
+that it selects by; of equal ones the smallest. It is chosen with one seed that no result has."""
 
 DIGEST_LENGTH = 12
 
@@ -129,6 +134,28 @@ class Protocol:
     def digest(self) -> str:
         """Twelve hex digits that change with anything in `as_dict`."""
         return canonical_digest(self.as_dict())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How each network gets a learning rate of its own, by the same budget for all.
+
+    Attributes:
+        learning_rates: those that are tried, each with every network.
+        seed: with which they are tried; none of the benchmark's, so that no result has the luck of the choice.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    learning_rates: Annotated[tuple[Annotated[float, Gt(0), Lt(1e3)], ...], Len(2, 20)]
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 1000
+
+
+def tuned_protocol(protocol: Mapping[str, Any], tuning: Tuning) -> dict[str, Any]:
+    """What the digest of the tuned track covers: `Protocol.as_dict()` with a rule in place of a learning rate."""
+    optimizer = {name: value for name, value in protocol["optimizer"].items() if name != "lr"}
+    rule = {"learning_rates": sorted(tuning.learning_rates), "seed": tuning.seed, "tuning_version": TUNING_VERSION}
+    return {**protocol, "optimizer": optimizer, "tuning": rule}
 
 
 def canonical_digest(value: object) -> str:

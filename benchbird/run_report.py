@@ -18,6 +18,8 @@ from benchbird.reporters.columns import MISSING, headline_text, interval_text
 from benchbird.reporters.markdown import table
 from benchbird.reporters.rendering import find_reporter, render_leaderboard
 from benchbird.sweep import Sweep, curve
+from benchbird.tracks import Tracks
+from benchbird.tracks_report import tracks_document, tracks_text
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Outcome:
         folder: where its study lies; the benchmark's folder for pooled folds.
         further: the ranked study's scores on further test sets.
         report: the page that was written; None where none was.
+        fixed: of a tuned track, what the fixed one came to.
+        tracks: of a tuned track, both of them side by side.
     """
 
     code: int
@@ -39,11 +43,14 @@ class Outcome:
     folder: Path
     further: FurtherTable = field(default_factory=FurtherTable)
     report: Path | None = None
+    fixed: Outcome | None = None
+    tracks: Tracks | None = None
 
     @property
     def notices(self) -> tuple[str, ...]:
         """Lines for stderr."""
-        return (*(self.ranking.notices if self.ranking is not None else ()), *self.further.faults)
+        before = self.fixed.notices if self.fixed is not None else ()
+        return (*before, *(self.ranking.notices if self.ranking is not None else ()), *self.further.faults)
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:
@@ -53,14 +60,24 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
     further = [asdict(row) for row in outcome.further.rows]
     leaderboard = json.loads(_rendered(outcome.ranking, "json"))
     report = None if outcome.report is None else str(outcome.report)
-    return {**outcome.document, "report": report, "leaderboard": leaderboard, "further_tests": further}
+    document = {**outcome.document, "report": report, "leaderboard": leaderboard, "further_tests": further}
+    if outcome.fixed is not None:
+        document["fixed"] = outcome_document(outcome.fixed)
+    if outcome.tracks is not None:
+        document["tracks"] = tracks_document(outcome.tracks)
+    return document
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """The leaderboard as Markdown, with the further test sets below it; empty after a dry run."""
+    """The leaderboard as Markdown, with the further test sets below it, of two tracks both; empty after a dry run."""
     if outcome.ranking is None:
         return ""
-    return _rendered(outcome.ranking, "markdown") + _further_text(outcome.further)
+    text = _rendered(outcome.ranking, "markdown") + _further_text(outcome.further)
+    if outcome.fixed is not None:
+        text = f"# Fixed track\n\n{outcome_text(outcome.fixed)}\n# Tuned track\n\n{text}"
+    if outcome.tracks is not None:
+        text += f"\n# Both tracks\n\n{tracks_text(outcome.tracks, outcome.ranking.leaderboard.metric)}"
+    return text
 
 
 def _rendered(ranking: Ranking, reporter: str) -> str:

@@ -208,8 +208,10 @@ def _probe(plan: Plan, segmenters: Sequence[SegmenterIdentity], device: str, thr
 
 def _key(segmenter: SegmenterIdentity, plan: Plan, environment: Environment) -> str:
     """Changes with everything that a speed follows from, as far as it is known."""
+    protocol = plan.protocol.as_dict()
+    del protocol["optimizer"]["lr"]  # takes no time, and a search tries several
     identity = {
-        "protocol": plan.protocol.digest,
+        "protocol": protocol,
         "segmenter": segmenter.name,
         "options": dict(segmenter.options),
         "source": segmenter.source_sha256,

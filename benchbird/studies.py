@@ -20,6 +20,7 @@ from benchbird.protocol import study_digest
 from benchbird.record_json import started_moment
 from benchbird.records import TrialRecord
 from benchbird.results import FoundRecord, RecordScan, find_records, target_folder
+from benchbird.tuning import RULE_FILE, TunedTrack, find_rules, read_track
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Study:
         found: its records with their files, by path.
         unended: its trials that have a folder and no record.
         faults: a sentence for each trial of a cross-validation whose folds contradict one another.
+        tuned: what makes it a tuned track, whose trials lie in other studies' folders; None for any other study.
     """
 
     digest: str
@@ -39,6 +41,7 @@ class Study:
     found: tuple[FoundRecord, ...]
     unended: int
     faults: tuple[str, ...] = ()
+    tuned: TunedTrack | None = None
 
     @property
     def records(self) -> tuple[TrialRecord, ...]:
@@ -56,8 +59,10 @@ class Study:
         count = f"{len(self.records)} record{'s' if len(self.records) != 1 else ''}"
         unended = f", {self.unended} not ended" if self.unended else ""
         when = self.newest_start.astimezone(UTC)
+        kind = "tuned track, " if self.tuned is not None else ""
         return plain_text(
-            f"{self.digest}: {count}{unended}, {when:%Y-%m-%d %H:%M} UTC, benchmark {benchmarks}, profile {profiles}",
+            f"{self.digest}: {kind}{count}{unended}, {when:%Y-%m-%d %H:%M} UTC, benchmark {benchmarks}, "
+            f"profile {profiles}",
             400,
         )
 
@@ -96,22 +101,55 @@ def select_study(
     """
     folder = target_folder(target, results)
     scan = find_records(folder, index)
-    notices = [plain_text(f"left out: {fault}", 1000) for fault in scan.faults]
-    studies = _studies(scan)
+    tracks, faults = _tuned_tracks(folder, index)
+    notices = [plain_text(f"left out: {fault}", 1000) for fault in (*scan.faults, *faults)]
+    studies = [*tracks, *_studies(scan)]
     if not studies:
         raise ResultsError("\n".join([f"{folder}: no trial has ended here yet", *notices]))
     fitting = _with_digest(studies, digest, folder, option)
-    chosen = max(fitting, key=lambda study: (not study.unended, study.newest_start, str(study.folder)))
+    chosen = max(fitting, key=_preference)
     others = [str(study) for study in studies if study is not chosen]
     if others:
         notices.append(f"showing study {chosen.digest}; others in {plain_text(str(folder))} ({option} PREFIX):")
         notices += [f"  {line}" for line in others]
-    if chosen.unended:
+    if chosen.unended and chosen.tuned is not None:
+        networks = "1 network has" if chosen.unended == 1 else f"{chosen.unended} networks have"
+        notices.append(f"track {chosen.digest} is unfinished: {networks} no rate yet, or no trial with it")
+    elif chosen.unended:
         trials = "1 trial has" if chosen.unended == 1 else f"{chosen.unended} trials have"
         notices.append(f"study {chosen.digest} is unfinished: {trials} not ended")
     notices += [f"left out: {fault}" for fault in chosen.faults]
     left_out = tuple(notice for notice in notices if notice.startswith("left out: "))
     return StudyChoice(_scored(chosen), tuple(notices), left_out)
+
+
+def tuned_study(folder: Path) -> Study:
+    """The tuned track of a folder with a rule file.
+
+    Raises:
+        ResultsError: the rule can't be read.
+    """
+    track = read_track(folder / RULE_FILE)
+    return Study(track.rule.study, folder, track.found, track.waiting, tuned=track)
+
+
+def _tuned_tracks(folder: Path, index: Index | None) -> tuple[list[Study], list[str]]:
+    """The tuned tracks below `folder` that have a trial, and what is wrong with others."""
+    studies, faults = [], []
+    for path in find_rules(folder):
+        try:
+            track = read_track(path, index)
+        except ResultsError as error:
+            faults.append(str(error))
+            continue
+        if track.found:
+            studies.append(Study(track.rule.study, path.parent, track.found, track.waiting, tuned=track))
+    return studies, faults
+
+
+def _preference(study: Study) -> tuple[bool, datetime, bool, str]:
+    """Finished before unfinished, newer before older, a tuned track before the studies that its trials lie in."""
+    return (not study.unended, study.newest_start, study.tuned is not None, str(study.folder))
 
 
 def pooled_study(folder: Path, fold: Path) -> Study:

@@ -47,7 +47,7 @@ def command(
 
     TARGET is a benchmark's YAML (meaning DIR/<its name>), a results root, or a benchmark's or study's
     folder below one. With several studies there, the newest finished one is shown and the others are
-    listed on standard error.
+    listed on standard error. Below a tuned track stands, as Markdown, what became of the fixed one's order.
 
     Example: benchbird leaderboard benchmarks/birdsound.yaml --format latex
     """
@@ -58,6 +58,7 @@ def command(
     from benchbird.registry import REPORTERS, load_registry
     from benchbird.reporters.rendering import find_reporter, render_leaderboard
     from benchbird.studies import select_study
+    from benchbird.tracks_report import lay_side_by_side, tracks_text
 
     require_metric(metric)
     registry = load_registry(groups=(REPORTERS,))
@@ -65,9 +66,14 @@ def command(
     with index_of(cache) as index:
         choice = select_study(target, results=results, digest=digest, index=index)
         ranking = rank_study(choice.study.found, index, metric)
+        track, tracks = choice.study.tuned, None
+        if track is not None and offer.spec.name == "markdown":
+            tracks = lay_side_by_side(track, ranking.leaderboard, index)
     for notice in (*map(plain_text, registry.warnings), *choice.notices, *ranking.notices):
         click.echo(notice, err=True)
     document = render_leaderboard(offer, ranking.leaderboard)
+    if tracks is not None:
+        document += "\n" + tracks_text(tracks, metric)
     if published is not None:
         document += "\n" + _published(published, offer.spec.name, ranking.leaderboard, choice.study.records)
     content = document.encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,16 +12,10 @@ import click
 
 if TYPE_CHECKING:
     from benchbird.config.benchmark import BenchmarkConfig
-    from benchbird.plan import Plan
     from benchbird.registry import Registry
-    from benchbird.report.making import StudyData
     from benchbird.run_report import Outcome
-    from benchbird.slots import Slot
-    from benchbird.study_data import AlsoTest
+    from benchbird.study_run import RunRequest
     from benchbird.sweep import Sweep
-
-REPORT_FILE = "report.html"
-"""In a study's folder; written anew by each run."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ def run(settings: Settings) -> int:
 
 
 def carry_out(settings: Settings) -> Outcome:
-    """Run a benchmark: its study, or one for each fold of its cross-validation, which are then pooled."""
+    """Run a benchmark: its study, one for each fold of its cross-validation, or those of its two tracks."""
     from benchbird.execution.server import warm_up
 
     if not settings.dry_run:
@@ -126,112 +119,76 @@ def carry_out(settings: Settings) -> Outcome:
     from benchbird.cache_folder import cache_folder
     from benchbird.config.choices import resolve
     from benchbird.study_data import fold_numbers, with_fold
+    from benchbird.study_run import RunRequest, run_study
 
-    cache = cache_folder(settings.cache)
     _, dataset = resolve(
         config,
         {name: offer.spec for name, offer in registry.segmenters.items()},
         {name: offer.spec for name, offer in registry.datasets.items()},
     )
-    folds = fold_numbers(config, dataset, cache)
-    if not folds:
-        return _run_study(settings, config, plugin_files, registry, device)
-    outcomes = []
-    for number in folds:
-        outcomes.append(_run_study(settings, with_fold(config, number), plugin_files, registry, device))
-    return _pooled(settings, config.name, outcomes) if len(folds) > 1 else outcomes[0]
-
-
-def _run_study(
-    settings: Settings, config: BenchmarkConfig, plugin_files: tuple[Path, ...], registry: Registry, device: str
-) -> Outcome:
-    from benchbird.announcement import announce
-    from benchbird.plan_summary import plan_document
-    from benchbird.progress import Progress
-    from benchbird.run_report import Outcome
-    from benchbird.runner import run_plan
-
-    plan, cache = _plan(settings, config, plugin_files, registry)
-    further = _find_further(plan, cache)
-    slots = _slots(settings, device)
-    expected = announce(
-        plan, cache, device, slots,
-        profile_was_chosen=settings.profile is not None,
-        say=lambda line: click.echo(line, err=True),
+    request = RunRequest(
+        benchmark=settings.benchmark, results=settings.results, profile_was_chosen=settings.profile is not None,
+        overrides=settings.overrides, plugins=settings.plugins, plugin_files=plugin_files, registry=registry,
+        device=device, cache=settings.cache, jobs=settings.jobs, retry_failed=settings.retry_failed,
+        dry_run=settings.dry_run, say=lambda line: click.echo(line, err=True), tell=settings.tell,
     )  # fmt: skip
-    document = plan_document(plan, expected.run_s)
-    if settings.dry_run:
-        return Outcome(0, document, None, plan.study_folder)
-    settings.tell({"event": "plan", **document})
-    progress = Progress(len(plan.unended), plan.protocol.epochs, expected_s=expected.trials_s, at_a_time=len(slots))
-
-    def observe(event: Mapping[str, Any]) -> None:
-        progress.observe(event)
-        settings.tell(event)
-
-    with contextlib.closing(progress):
-        records = run_plan(plan, cache, registry, expected.speeds, device=device, slots=slots, observe=observe)
-    _test_further(plan, further, cache, device)
-    del document["estimate_s"]
-    document["trials"] = [
-        {"label": record.segmenter.label, "seed": record.seed, "status": record.status, "reason": record.reason}
-        for record in records
-    ]
-    document["results"] = str(plan.study_folder)
-    code = 0 if all(record.status == "done" for record in records) else 1
-    return _rank(settings, Outcome(code, document, None, plan.study_folder), None, _page_data(settings, plan, cache))
+    if config.tuning is not None:
+        return _run_tracks(request, config)
+    folds = fold_numbers(config, dataset, cache_folder(settings.cache))
+    outcomes = [run_study(request, with_fold(config, number)) for number in folds]
+    if not folds:
+        return run_study(request, config)
+    return _pooled(request, config.name, outcomes) if len(folds) > 1 else outcomes[0]
 
 
-def _pooled(settings: Settings, name: str, outcomes: Sequence[Outcome]) -> Outcome:
+def _run_tracks(request: RunRequest, config: BenchmarkConfig) -> Outcome:
+    """Both tracks of a benchmark: every network at one learning rate, and each at its own."""
+    from benchbird.progress import duration
+    from benchbird.run_report import Outcome
+    from benchbird.studies import tuned_study
+    from benchbird.study_run import rank_outcome, run_study, train_study
+    from benchbird.tuned_run import budget, fixed_stage, refit_stages, rule_of, search_stages
+    from benchbird.tuning import RULE_FILE, read_track, write_rule
+
+    request.say(f"tracks     fixed, a search of rates, tuned: up to {budget(config):.1f} times the fixed track's time")
+    request.say(f"track      fixed: lr {config.protocol.optimizer.lr:g}")
+    fixed = run_study(request, fixed_stage(config))
+    searches = []
+    for stage in search_stages(config, {name: offer.spec for name, offer in request.registry.segmenters.items()}):
+        request.say(f"search     lr {stage.protocol.optimizer.lr:g}, seed {stage.seeds[0]}")
+        searches.append(train_study(request, stage)[0].document)
+    rule = rule_of(config, fixed.document["data"]["digest"])
+    document = {"benchmark": config.name, "study": rule.study, "fixed": fixed.document, "searches": searches}
+    if request.dry_run:
+        # Of the refits only this is known before the search: they take what the fixed track takes, floors apart.
+        total = 2 * fixed.document["estimate_s"] + sum(one["estimate_s"] for one in searches)
+        request.say(f"estimate   up to {duration(total)} for both tracks")
+        return Outcome(0, {**document, "estimate_s": total}, None, request.results / config.name / rule.study)
+    folder = write_rule(rule, request.results / config.name)
+    choices = read_track(folder / RULE_FILE).choices
+    refits = []
+    for stage in refit_stages(config, choices):
+        labels = ", ".join(entry.label for entry in stage.segmenters)
+        request.say(f"track      tuned: lr {stage.protocol.optimizer.lr:g} for {labels}")
+        refits.append(train_study(request, stage)[0])
+    document |= {"refits": [one.document for one in refits], "results": str(folder)}
+    # A rate with which a network diverges is an answer; a network that no rate suits is a failure.
+    is_whole = all(choice.rate is not None for choice in choices)
+    code = max(fixed.code, *(one.code for one in refits), 0 if is_whole else 1)
+    outcome = Outcome(code, document, None, folder, fixed=fixed)
+    return rank_outcome(request, outcome, tuned_study(folder))
+
+
+def _pooled(request: RunRequest, name: str, outcomes: Sequence[Outcome]) -> Outcome:
     """The folds of a cross-validation as one outcome."""
     from benchbird.run_report import Outcome
+    from benchbird.studies import pooled_study
+    from benchbird.study_run import rank_outcome
 
-    folder = settings.results / name
+    folder = request.results / name
     document = {"benchmark": name, "folds": [outcome.document for outcome in outcomes], "results": str(folder)}
-    code = max(outcome.code for outcome in outcomes)
-    outcome = Outcome(code, document, None, folder)
-    return outcome if settings.dry_run else _rank(settings, outcome, outcomes[-1].folder, None)
-
-
-def _rank(settings: Settings, outcome: Outcome, fold: Path | None, data: StudyData | None) -> Outcome:
-    """The outcome with its ranking and its page.
-
-    Args:
-        settings: of the run.
-        outcome: says where the study lies, or the cross-validation.
-        fold: one of the cross-validation's folds; None for a study.
-        data: for the page.
-    """
-    from benchbird.further_results import further_table
-    from benchbird.index import index_of
-    from benchbird.ranking import rank_study
-    from benchbird.report.making import write_page
-    from benchbird.results import find_records
-    from benchbird.studies import Study, pooled_study
-
-    if fold is not None:
-        study = pooled_study(outcome.folder, fold)
-    else:
-        study = Study(outcome.folder.name, outcome.folder, find_records(outcome.folder).found, unended=0)
-    report = outcome.folder / REPORT_FILE
-    with index_of(settings.cache) as index:
-        ranking = rank_study(study.found, index)
-        fault = write_page(report, study, ranking, index, data)
-    ranking = replace(ranking, notices=(*ranking.notices, *study.faults, *([fault] if fault else [])))
-    return replace(outcome, ranking=ranking, further=further_table(study.found), report=None if fault else report)
-
-
-def _page_data(settings: Settings, plan: Plan, cache: Path) -> StudyData:
-    """The test split as the networks saw it, for the page's gallery."""
-    from benchbird.data.cache import prepare_splits
-    from benchbird.report.making import StudyData
-
-    protocol, samples = plan.protocol, plan.data.splits["test"]
-    prepared = prepare_splits({"test": samples}, protocol.image_size, cache, resize=protocol.resize)
-    return StudyData(
-        benchmark=str(settings.benchmark), overrides=settings.overrides, plugins=tuple(map(str, settings.plugins)),
-        samples=samples, images=prepared.splits["test"].images,
-    )  # fmt: skip
+    outcome = Outcome(max(one.code for one in outcomes), document, None, folder)
+    return outcome if request.dry_run else rank_outcome(request, outcome, pooled_study(folder, outcomes[-1].folder))
 
 
 def _decide(settings: Settings) -> tuple[BenchmarkConfig, tuple[Path, ...], Registry, str]:
@@ -262,80 +219,6 @@ def _device(name: str) -> str:
     from benchbird.backend import choose_device
 
     return choose_device(name).type
-
-
-def _plan(
-    settings: Settings, config: BenchmarkConfig, plugin_files: Sequence[Path], registry: Registry
-) -> tuple[Plan, Path]:
-    from benchbird.cache_folder import cache_folder
-    from benchbird.config.choices import resolve
-    from benchbird.plan import make_plan
-    from benchbird.runner import reopen_failed
-    from benchbird.study_data import find_data
-
-    choices, dataset = resolve(
-        config,
-        {name: offer.spec for name, offer in registry.segmenters.items()},
-        {name: offer.spec for name, offer in registry.datasets.items()},
-    )
-    cache = cache_folder(settings.cache)
-    data = find_data(config, dataset, cache)
-    plan = make_plan(config, choices, registry, data, plugin_files=plugin_files, results=settings.results)
-    if settings.retry_failed and not settings.dry_run:
-        plan = reopen_failed(plan)
-    return plan, cache
-
-
-def _slots(settings: Settings, device: str) -> tuple[Slot, ...]:
-    """How many trials run at a time, and where; says what that does to their timings."""
-    from benchbird.slots import divide_machine
-
-    slots, notice = divide_machine(device, settings.jobs)
-    if notice:
-        click.echo(f"notice     {notice}", err=True)
-    return slots
-
-
-def _find_further(plan: Plan, cache: Path) -> tuple[AlsoTest, ...]:
-    """The sets of `data.also_test`, before anything is trained, so that what is wrong with them is said early."""
-    from benchbird.study_data import find_also_test
-
-    tests = find_also_test(plan.config, cache, plan.data)
-    for test in tests:
-        if test.leaks:
-            click.echo(
-                f"notice     {test.name}: recordings in train or val too (data.allow_leaks): {test.leaks}; "
-                "its scores will flatter",
-                err=True,
-            )
-    return tests
-
-
-def _test_further(plan: Plan, tests: Sequence[AlsoTest], cache: Path, device: str) -> None:
-    """Score the trained models on further sets, where that isn't done yet, and say what couldn't be."""
-    from benchbird.further_tests import run_further_tests
-    from benchbird.results import find_records
-
-    if not tests:
-        return
-
-    def observe(event: Mapping[str, Any]) -> None:
-        click.echo(
-            f"[{event['number']}/{event['of']}] {event['label']} seed {event['seed']} on {event['test']}", err=True
-        )
-
-    problems = run_further_tests(
-        find_records(plan.study_folder).found,
-        tests,
-        plan.protocol,
-        plugin_files=plan.plugin_files,
-        cache=cache,
-        device=device,
-        threads=None,
-        observe=observe,
-    )
-    for problem in problems:
-        click.echo(f"warning    not scored: {problem}", err=True)
 
 
 def _show(settings: Settings, outcome: Outcome) -> None:

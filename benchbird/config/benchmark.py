@@ -27,7 +27,7 @@ from benchbird.config.strict_yaml import (
     shown,
 )
 from benchbird.errors import ConfigError, Fault
-from benchbird.protocol import Protocol
+from benchbird.protocol import Protocol, Tuning
 
 _MAX_PROFILES = 50
 
@@ -43,6 +43,7 @@ class BenchmarkConfig:
         name: of the benchmark; its results lie under `DIR/<name>`.
         data: which data.
         protocol: one recipe for all segmenters.
+        tuning: how the tuned track chooses learning rates; None for no such track.
         segmenters: at least one, their labels unique.
         plugins: absolute paths of plugin files.
         seeds: at least one, each once.
@@ -56,6 +57,7 @@ class BenchmarkConfig:
     name: str
     data: DataConfig
     protocol: Protocol
+    tuning: Tuning | None
     segmenters: tuple[SegmenterEntry, ...]
     plugins: tuple[Path, ...]
     seeds: tuple[int, ...]
@@ -77,6 +79,7 @@ class BenchmarkConfig:
             "name": self.name,
             "data": self.data.model_dump(mode="json"),
             "protocol": dataclasses.asdict(self.protocol),
+            "tuning": None if self.tuning is None else dataclasses.asdict(self.tuning),
             "segmenters": [entry.model_dump(mode="json") for entry in self.segmenters],
             "plugins": [str(path) for path in self.plugins],
             "seeds": list(self.seeds),
@@ -137,12 +140,15 @@ def with_seeds(config: BenchmarkConfig, seeds: Sequence[int]) -> BenchmarkConfig
     """The same benchmark with other seeds (`--seeds`).
 
     Raises:
-        ConfigError: no seed, one twice, or one outside [0, 2**63).
+        ConfigError: no seed, one twice, one outside [0, 2**63), or the one that chooses learning rates.
     """
     asked = ",".join(str(seed) for seed in seeds)
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
         expected = "expected whole numbers from 0 on, each once, such as 0,1"
         raise ConfigError([Fault("--seeds", "", f"found {asked or 'nothing'}, {expected}")])
+    if config.tuning is not None and config.tuning.seed in seeds:
+        expected = "expected others than tuning.seed, with which learning rates are chosen"
+        raise ConfigError([Fault("--seeds", "", f"found {asked}, {expected}")])
     return dataclasses.replace(config, seeds=tuple(seeds))
 
 
@@ -182,6 +188,7 @@ def _config(
         name=schema.name,
         data=schema.data,
         protocol=schema.protocol,
+        tuning=schema.tuning,
         segmenters=schema.segmenters,
         plugins=schema.plugins,
         seeds=schema.seeds,

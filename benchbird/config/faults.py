@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from benchbird.config.schema import BenchmarkSchema, key_paths, section_keys
+from benchbird.config.schema import SEARCH_SUFFIX, SLUG_LENGTH, BenchmarkSchema, key_paths, section_keys
 from benchbird.config.strict_yaml import MAX_FAULTS, Document, KeyPath, Place, dotted, shown
 from benchbird.errors import Fault
+from benchbird.protocol import Tuning
 
 # A section that says nothing (`limits:`) has its defaults, as if it weren't there. Outer ones first.
 _SECTIONS = (("data",), ("protocol",), ("limits",), ("plugins",),
@@ -60,8 +61,10 @@ def validate(document: Document, *, partial: bool = False) -> tuple[BenchmarkSch
     except ValidationError as error:
         for detail in error.errors(include_url=False)[:MAX_FAULTS]:
             is_lack = detail["type"] in ("missing", "too_short")
-            # A list whose items all failed counts as empty for pydantic, but not for its author.
-            if (partial and is_lack) or (detail["type"] == "too_short" and detail["input"]):
+            # Items that failed don't count for pydantic, but they do for their author.
+            if (partial and is_lack) or (
+                detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]
+            ):
                 continue
             faults.append(_fault(detail, document.places))
     return (None if faults else schema), in_order(faults)
@@ -120,6 +123,7 @@ def _spanning_faults(value: dict[str, Any], places: Mapping[KeyPath, Place]) -> 
         if seed in seeds[:index]:
             twice = f"found {shown(seed)} a second time, expected each seed once"
             faults.append(fault(("seeds", index), twice))
+    faults += [fault(path, message) for path, message in _tuning_faults(value)]
     return faults[:MAX_FAULTS]
 
 
@@ -132,6 +136,22 @@ def _fold_faults(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "fold", f"found {shown(fold)}, expected none without data.folds"
     if isinstance(folds, int) and isinstance(fold, int) and fold > folds:
         yield "fold", f"found {shown(fold)}, expected at most {folds}, the number of folds"
+
+
+def _tuning_faults(value: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """What `tuning` and the rest of a benchmark say against one another: where, and what is wrong."""
+    tuning, data, name = value.get("tuning"), value.get("data"), value.get("name")
+    if not isinstance(tuning, dict):
+        return
+    seed = tuning.get("seed", Tuning.seed)
+    if seed in (_list(value, "seeds") or [0]):
+        expected = "expected one that isn't among seeds: a result would have the luck that its rate was chosen for"
+        yield ("tuning", "seed"), f"found {shown(seed)}, {expected}"
+    if isinstance(data, dict) and data.get("folds") is not None:
+        yield ("tuning",), "found together with data.folds, expected one of them"
+    longest = SLUG_LENGTH - len(SEARCH_SUFFIX)
+    if isinstance(name, str) and len(name) > longest:
+        yield ("name",), f"found {len(name)} characters, expected at most {longest} beside a tuning"
 
 
 def _list(value: dict[str, Any], key: str) -> list[Any]:

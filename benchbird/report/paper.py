@@ -106,6 +106,11 @@ def _sentences(leaderboard: Leaderboard, records: Sequence[TrialRecord]) -> Iter
         f"{_text(protocol.get('loss'))}; weights were selected by "
         f"{_text(protocol.get('selection'))}, and the test split was read once, at the end."
     )
+    if tuning := _mapping(protocol.get("tuning")):
+        yield (
+            f"The learning rate of each network was the one of {_text(tuning.get('learning_rates'))} with the best "
+            f"score on validation, found with seed {_text(tuning.get('seed'))}, which no result has."
+        )
     definition = DEFINITIONS[leaderboard.metric]
     is_tested = any(one.p_adjusted is not None for one in leaderboard.comparisons)
     paired = "; pairs were compared by paired tests with Holm's correction at 0.05" if is_tested else ""

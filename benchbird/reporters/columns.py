@@ -6,7 +6,7 @@ Everything here is text of one line that nobody has escaped yet: escaping is eac
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from benchbird.definitions import DEFINITIONS
@@ -196,6 +196,7 @@ def facts(leaderboard: Leaderboard) -> list[str]:
         f"Data {shown_name(leaderboard.dataset)}: {leaderboard.n_train} train, {leaderboard.n_val} val, "
         f"{leaderboard.n_test} test images ({_count(leaderboard.n_recordings_test, 'test recording')}).{folds}",
         f"Study {leaderboard.study}. {resolution}.",
+        *_tuning(leaderboard),
     ]
     if leaderboard.leaks_allowed:
         recordings = "recording is" if leaderboard.leaks_allowed == 1 else "recordings are"
@@ -212,6 +213,19 @@ def facts(leaderboard: Leaderboard) -> list[str]:
         )
         sentences.append(f"Machines: {listed}.")
     return sentences
+
+
+def _tuning(leaderboard: Leaderboard) -> list[str]:
+    """How the networks of a tuned track got their learning rates."""
+    rule = leaderboard.protocol.get("tuning")
+    rates = rule.get("learning_rates") if isinstance(rule, Mapping) else None
+    if not isinstance(rule, Mapping) or not isinstance(rates, list | tuple):
+        return []  # a record may hold anything
+    listed = plain_text(", ".join(f"{rate:g}" if isinstance(rate, float) else str(rate) for rate in rates), 200)
+    return [
+        f"Tuned track: each network at the learning rate of {listed} with the best score on validation (seed "
+        f"{plain_text(str(rule.get('seed')), 20)}, which is in no result); it stands among the options as lr."
+    ]
 
 
 def verdict_lines(leaderboard: Leaderboard) -> list[str]:

@@ -84,8 +84,8 @@ def _named(words: Sequence[str], size: int | None, overrides: Sequence[str]) -> 
         raise ConfigError(faults)
     return BenchmarkConfig(
         path=Path(), profile=FULL, profile_names=(), name=schema.name, data=schema.data, protocol=schema.protocol,
-        segmenters=schema.segmenters, plugins=schema.plugins, seeds=schema.seeds, limits=schema.limits,
-        places=document.places,
+        tuning=schema.tuning, segmenters=schema.segmenters, plugins=schema.plugins, seeds=schema.seeds,
+        limits=schema.limits, places=document.places,
     )  # fmt: skip
 
 
