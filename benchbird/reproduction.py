@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from benchbird.errors import ConfigError, DataError, ResultsError
 from benchbird.evaluation import Prediction
 from benchbird.findings import Finding, failed, notice
 from benchbird.predictions import Predictions, read_predictions
+from benchbird.protocol import Protocol
 from benchbird.records import Scores, TrialRecord
 from benchbird.reevaluation import ReevaluationRequest, reevaluate_trial
 from benchbird.registry import DATASETS, load_registry
@@ -143,8 +144,9 @@ def find_material(sources: Sources, profile: str, fold: int) -> Material:
 
 def _trial_findings(one: FoundRecord, material: Material, sources: Sources) -> Iterator[Finding]:
     config, data, record = material.config, material.data, one.record
+    protocol = _protocol_of(record, config)
     said = {"protocol.digest": record.protocol["digest"], "data.digest": record.data.digest}
-    given = {"protocol.digest": config.protocol.digest, "data.digest": data.digest}
+    given = {"protocol.digest": protocol.digest, "data.digest": data.digest}
     of = f"{sources.benchmark.name}, profile {config.profile}"
     if differing := [name for name in said if said[name] != given[name]]:
         for name in differing:
@@ -160,12 +162,21 @@ def _trial_findings(one: FoundRecord, material: Material, sources: Sources) -> I
         yield failed(RECORD_FILE, "data.content_sha256", what)
     try:
         stored = read_predictions(one.path.parent / str(record.predictions_file))
-        model = request_model(one, config.protocol, plugin_files=material.plugin_files, device=sources.device)
+        model = request_model(one, protocol, plugin_files=material.plugin_files, device=sources.device)
         again = reevaluate_trial(ReevaluationRequest(model=model, split=prepared.splits["test"].folder))
     except ResultsError as error:
         yield failed(str(record.weights_file), f"files.{record.weights_file}", str(error))
         return
     yield from compare(record, stored, again, sources.tolerance)
+
+
+def _protocol_of(record: TrialRecord, config: BenchmarkConfig) -> Protocol:
+    """The benchmark's protocol; of a trial with one of the rates that it tunes by, the same with that rate."""
+    optimizer = record.protocol.get("optimizer")
+    rate = optimizer.get("lr") if isinstance(optimizer, Mapping) else None
+    if config.tuning is None or rate not in config.tuning.learning_rates:
+        return config.protocol
+    return replace(config.protocol, optimizer=replace(config.protocol.optimizer, lr=rate))
 
 
 def compare(record: TrialRecord, stored: Predictions, again: Prediction, tolerance: float) -> Iterator[Finding]:

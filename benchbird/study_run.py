@@ -80,7 +80,7 @@ def run_study(request: RunRequest, config: BenchmarkConfig) -> Outcome:
     if request.dry_run:
         return outcome
     study = Study(outcome.folder.name, outcome.folder, find_records(outcome.folder).found, unended=0)
-    return rank_outcome(request, outcome, study, _page_data(request, plan))
+    return rank_outcome(request, outcome, study, page_data(request, plan))
 
 
 def train_study(request: RunRequest, config: BenchmarkConfig) -> tuple[Outcome, Plan]:
@@ -141,7 +141,7 @@ def rank_outcome(request: RunRequest, outcome: Outcome, study: Study, data: Stud
     )
 
 
-def _page_data(request: RunRequest, plan: Plan) -> StudyData:
+def page_data(request: RunRequest, plan: Plan) -> StudyData:
     """The test split as the networks saw it, for the page's gallery."""
     protocol, samples = plan.protocol, plan.data.splits["test"]
     cache = cache_folder(request.cache)

@@ -66,8 +66,29 @@ def tracks_text(tracks: Tracks, metric: str) -> str:
         tracks: to be shown.
         metric: name of the score that ranks both.
     """
+    lines = [tracks_summary(tracks)]
+    if tracks.rows:
+        validation = f"Validation scores of each rate, and which was chosen ({_CHOSEN}); these are no results:"
+        tables = (tracks_cells(tracks, metric), validation_cells(tracks))
+        both, rates = (table(headings, body) for headings, body in tables)
+        verdict = tracks_verdict(tracks)
+        lines += [both, *([" ".join(verdict)] if verdict else []), validation, rates]
+    return "\n\n".join(lines) + "\n"
+
+
+def tracks_summary(tracks: Tracks) -> str:
+    """What the two tracks are, a sentence or two."""
     if not tracks.rows:
-        return "Both tracks: no network's search for a learning rate is complete yet.\n"
+        return "Both tracks: no network's search for a learning rate is complete yet."
+    return (
+        f"Both tracks: every network at lr {tracks.fixed_rate:g} (fixed), and each at the one of "
+        f"{len(tracks.rows[0].validation)} rates that seed {tracks.seed} found best on validation (tuned). "
+        "Places are among the networks of both tracks."
+    )
+
+
+def tracks_cells(tracks: Tracks, metric: str) -> tuple[list[str], list[list[str]]]:
+    """Headings, and the texts of each network: its rate, its place and score in either track, and what it gained."""
     title = DEFINITIONS[metric].title
     headings = ["segmenter", "lr", "fixed #", f"fixed {title}", "tuned #", f"tuned {title}", "gain"]
     body = [
@@ -82,16 +103,19 @@ def tracks_text(tracks: Tracks, metric: str) -> str:
         ]
         for row in tracks.rows
     ]
-    lines = [
-        f"Both tracks: every network at lr {tracks.fixed_rate:g} (fixed), and each at the one of "
-        f"{len(tracks.rows[0].validation)} rates that seed {tracks.seed} found best on validation (tuned). "
-        "Places are among the networks of both tracks.",
-        table(headings, body),
-        *_sentences(tracks),
-        f"What each rate came to on validation, and which was chosen ({_CHOSEN}); these are no results:",
-        _validation_table(tracks.rows),
-    ]
-    return "\n\n".join(lines) + "\n"
+    return headings, body
+
+
+def validation_cells(tracks: Tracks) -> tuple[list[str], list[list[str]]]:
+    """Headings, and the validation score of each network with each rate, the chosen one marked."""
+    rates = sorted({rate for row in tracks.rows for rate in row.validation})
+
+    def text(row: TrackRow, rate: float) -> str:
+        shown = score_text(row.validation.get(rate))
+        return f"{_CHOSEN} {shown}" if rate == row.rate else shown
+
+    body = [[shown_name(row.label), *(text(row, rate) for rate in rates)] for row in tracks.rows]
+    return ["segmenter", *(f"{rate:g}" for rate in rates)], body
 
 
 def _rate_text(row: TrackRow) -> str:
@@ -108,7 +132,8 @@ def _score_text(score: Estimate | None) -> str:
     return MISSING if score is None else headline_text(score)
 
 
-def _sentences(tracks: Tracks) -> list[str]:
+def tracks_verdict(tracks: Tracks) -> list[str]:
+    """Whether the order holds, and what the marks mean; a sentence each."""
     both = [row for row in tracks.rows if row.fixed_place is not None and row.tuned_place is not None]
     sentences = []
     if tracks.order_holds is not None:
@@ -126,7 +151,7 @@ def _sentences(tracks: Tracks) -> list[str]:
         sentences.append("(edge): the smallest or largest rate that was tried; a better one may lie beyond.")
     if missing := [shown_name(row.label) for row in tracks.rows if row.rate is None]:
         sentences.append(f"No rate has a score on validation: {', '.join(missing)}.")
-    return [" ".join(sentences)] if sentences else []
+    return sentences
 
 
 def _pair_sentences(tracks: Tracks) -> list[str]:
@@ -148,14 +173,3 @@ def _pairs_text(pairs: Sequence[tuple[str, str]]) -> str:
     if len(pairs) > _MOST_PAIRS:
         return f"{len(pairs)} pairs"
     return "; ".join(f"{shown_name(first)} and {shown_name(second)}" for first, second in pairs)
-
-
-def _validation_table(rows: Sequence[TrackRow]) -> str:
-    rates = sorted({rate for row in rows for rate in row.validation})
-
-    def text(row: TrackRow, rate: float) -> str:
-        shown = score_text(row.validation.get(rate))
-        return f"{_CHOSEN} {shown}" if rate == row.rate else shown
-
-    body = [[shown_name(row.label), *(text(row, rate) for rate in rates)] for row in rows]
-    return table(["segmenter", *(f"{rate:g}" for rate in rates)], body)

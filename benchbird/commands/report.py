@@ -132,6 +132,7 @@ def _data(
     from benchbird.errors import BenchbirdError
     from benchbird.report.making import StudyData
     from benchbird.reproduction import Sources, find_material
+    from benchbird.tuned_run import rule_of
 
     record = study.found[0].record
     sources = Sources(benchmark=benchmark, profile=profile, overrides=overrides, plugin_files=plugins,
@@ -139,9 +140,12 @@ def _data(
     try:
         material = find_material(sources, profile or record.profile, 0)
         said = (record.protocol.get("digest"), record.data.digest)
-        if (material.config.protocol.digest, material.data.digest) != said:
+        given = material.config.protocol.digest
+        if study.tuned is not None and material.config.tuning is not None:
+            given = rule_of(material.config, material.data.digest).tuned_protocol["digest"]
+        if (given, material.data.digest) != said:
             click.echo(
-                f"without inputs and sound: {benchmark} gives protocol {material.config.protocol.digest} and data "
+                f"without inputs and sound: {benchmark} gives protocol {given} and data "
                 f"{material.data.digest}, the study was made with {said[0]} and {said[1]}; give the run's --set and "
                 "--profile again",
                 err=True,

@@ -146,14 +146,14 @@ def _run_tracks(request: RunRequest, config: BenchmarkConfig) -> Outcome:
     from benchbird.progress import duration
     from benchbird.run_report import Outcome
     from benchbird.studies import tuned_study
-    from benchbird.study_run import rank_outcome, run_study, train_study
+    from benchbird.study_run import page_data, rank_outcome, run_study, train_study
     from benchbird.tuned_run import budget, fixed_stage, refit_stages, rule_of, search_stages
     from benchbird.tuning import RULE_FILE, read_track, write_rule
 
     request.say(f"tracks     fixed, a search of rates, tuned: up to {budget(config):.1f} times the fixed track's time")
     request.say(f"track      fixed: lr {config.protocol.optimizer.lr:g}")
     fixed = run_study(request, fixed_stage(config))
-    searches = []
+    data, searches = None, []
     for stage in search_stages(config, {name: offer.spec for name, offer in request.registry.segmenters.items()}):
         request.say(f"search     lr {stage.protocol.optimizer.lr:g}, seed {stage.seeds[0]}")
         searches.append(train_study(request, stage)[0].document)
@@ -170,13 +170,14 @@ def _run_tracks(request: RunRequest, config: BenchmarkConfig) -> Outcome:
     for stage in refit_stages(config, choices):
         labels = ", ".join(entry.label for entry in stage.segmenters)
         request.say(f"track      tuned: lr {stage.protocol.optimizer.lr:g} for {labels}")
-        refits.append(train_study(request, stage)[0])
+        outcome, plan = train_study(request, stage)
+        refits.append(outcome)
+        data = data or page_data(request, plan)
     document |= {"refits": [one.document for one in refits], "results": str(folder)}
     # A rate with which a network diverges is an answer; a network that no rate suits is a failure.
     is_whole = all(choice.rate is not None for choice in choices)
     code = max(fixed.code, *(one.code for one in refits), 0 if is_whole else 1)
-    outcome = Outcome(code, document, None, folder, fixed=fixed)
-    return rank_outcome(request, outcome, tuned_study(folder))
+    return rank_outcome(request, Outcome(code, document, None, folder, fixed=fixed), tuned_study(folder), data)
 
 
 def _pooled(request: RunRequest, name: str, outcomes: Sequence[Outcome]) -> Outcome:

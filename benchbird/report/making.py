@@ -33,6 +33,7 @@ from benchbird.results import FoundRecord
 from benchbird.score_tables import Trial
 from benchbird.sound_study import sound_tables
 from benchbird.studies import Study
+from benchbird.tracks_report import lay_side_by_side
 from benchbird.trial_states import FAILED, TrialState, read_states
 
 GALLERY_IMAGES = 16
@@ -119,6 +120,7 @@ def make_page(
                 plugins=data.plugins if data is not None else (),
             ),
             notices=ranking.notices,
+            tracks=None if study.tuned is None else lay_side_by_side(study.tuned, board, index),
         )
     )
 

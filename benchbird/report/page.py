@@ -34,6 +34,8 @@ from benchbird.report.texts import MISSING, name, number
 from benchbird.reporters import csv
 from benchbird.reporters.columns import cells, columns, facts, failures, headline, notes, verdict_lines
 from benchbird.standings import Leaderboard
+from benchbird.tracks import Tracks
+from benchbird.tracks_report import tracks_cells, tracks_summary, tracks_verdict, validation_cells
 from benchbird.trial_states import StudyState, TrialState, moment
 from benchbird.verdict import p_text, points
 
@@ -59,6 +61,7 @@ class Contents:
         unended: trials without a record.
         repeat: the command that repeats the study.
         notices: what must be said of the study before anything else.
+        tracks: of a tuned track, it beside the fixed one; None for any other study.
     """
 
     leaderboard: Leaderboard
@@ -74,6 +77,7 @@ class Contents:
     unended: tuple[TrialState, ...]
     repeat: Repeat
     notices: tuple[str, ...]
+    tracks: Tracks | None = None
 
 
 def page(contents: Contents) -> str:
@@ -91,13 +95,14 @@ def page(contents: Contents) -> str:
         facts=facts(board),
         notes=notes(board),
         notices=[*_unfinished(contents), *contents.notices],
-        sections=_sections(),
+        sections=_sections(has_tracks=contents.tracks is not None),
         answers=answers(board, scores),
         repeat=contents.repeat,
         leaderboard_table=_leaderboard_table(board),
         standing=figures.standing_figure(board),
         verdict=verdict_lines(board),
         pairs=_pairs(board),
+        tracks=_tracks(contents.tracks, board.metric) if contents.tracks is not None else None,
         cost=figures.cost_figures(board),
         expense=figures.expense_table(contents.records, order),
         trials=figures.trial_table(contents.records, order),
@@ -198,11 +203,12 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _sections() -> list[tuple[str, str]]:
+def _sections(*, has_tracks: bool) -> list[tuple[str, str]]:
     return [
         ("short", "In short"),
         ("leaderboard", "Leaderboard"),
         ("certainty", "Is it certain?"),
+        *([("tracks", "At one learning rate, and each at its own")] if has_tracks else []),
         ("cost", "Score and cost"),
         ("learning", "How they learned"),
         ("failings", "Where they fail"),
@@ -277,6 +283,26 @@ def _pairs(board: Leaderboard) -> Table:
                      probability))  # fmt: skip
     headings = ("first", "second", "verdict", "difference, points", "95 %", "p after Holm", "first is better on")
     return Table(headings, tuple(rows), texts=(0, 1, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TracksShown:
+    """Both tracks as the page shows them."""
+
+    summary: str
+    verdict: list[str]
+    both: Table
+    validation: Table
+
+
+def _tracks(tracks: Tracks, metric: str) -> _TracksShown:
+    both, validation = tracks_cells(tracks, metric), validation_cells(tracks)
+    return _TracksShown(
+        summary=tracks_summary(tracks),
+        verdict=tracks_verdict(tracks),
+        both=Table(tuple(both[0]), tuple(map(tuple, both[1]))),
+        validation=Table(tuple(validation[0]), tuple(map(tuple, validation[1]))),
+    )
 
 
 def _failed(contents: Contents) -> Table:

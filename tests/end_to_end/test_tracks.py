@@ -72,8 +72,15 @@ def test_both_tracks_are_run_and_laid_side_by_side(tuned: Bench) -> None:
     assert tuned.call("leaderboard", str(tuned.results / "small" / document["study"])).stdout == tuned_half
     verified = tuned.call("verify", "results")
     assert verified.returncode == 0, verified.stdout
+    predicted = tuned.call("verify", "results", "--re-evaluate", "--benchmark", "small.yaml")
+    assert predicted.returncode == 0, predicted.stdout
+    assert predicted.stdout.count("re-evaluated: identical") == len(tuned.records())
     status = tuned.call("status", "results")
     assert "nothing to do: every trial is done" in status.stdout
+    page = (tuned.results / "small" / document["study"] / "report.html").read_text()
+    assert "At one learning rate, and each at its own" in page and "data:image" in page
+    report = tuned.call("report", "small.yaml", "-o", "again.html")
+    assert report.returncode == 0 and "without inputs" not in report.stderr, report.stderr
 
 
 def test_an_altered_rule_is_left_out_and_written_anew(tuned: Bench) -> None:
