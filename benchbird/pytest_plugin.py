@@ -40,7 +40,7 @@ def contract_tests(
         image_size: side of the square test images in pixels, rounded up to the spec's `size_multiple`.
 
     Raises:
-        CollectError: pytest's own: there is no such segmenter, or its plugin can't be loaded.
+        CollectError: pytest's own: there is no such segmenter, its plugin can't be loaded, or `what` is none of these.
     """
     try:
         points = _points(what, options or {}, image_size)
@@ -119,7 +119,7 @@ class _PointItem(pytest.Item):
     """A point that `--benchbird` asked for, in no file of tests."""
 
     def __init__(self, *, point: _PointTest, parent: pytest.Session) -> None:
-        super().__init__(f"benchbird[{point.id}]", parent, nodeid=f"benchbird[{point.id}]")
+        super().__init__(f"contract[{point.id}]", parent, nodeid=f"benchbird::contract[{point.id}]")
         self.point = point
 
     def runtest(self) -> None:
@@ -132,9 +132,16 @@ class _PointItem(pytest.Item):
 def _points(
     what: str | Path | SegmenterSpec | Iterable[SegmenterSpec], options: Mapping[str, OptionValue], image_size: int
 ) -> list[_PointTest]:
-    if isinstance(what, str | Path):
-        specs: Iterable[SegmenterSpec] = specs_of(*file_and_name(str(what)))
-    else:
-        specs = [what] if isinstance(what, SegmenterSpec) else what
+    specs = specs_of(*file_and_name(str(what))) if isinstance(what, str | Path) else _given_specs(what)
     examinations = [_Examination(spec, options, image_size) for spec in specs]
     return [_PointTest(one, key) for one in examinations for key in keys_for(one.spec)]
+
+
+def _given_specs(what: object) -> tuple[SegmenterSpec, ...]:
+    expected = "expected a segmenter's name, a plugin's file, or what its benchbird_segmenters() returns"
+    given = tuple(what) if isinstance(what, Iterable) else (what,)
+    if wrong := [one for one in given if not isinstance(one, SegmenterSpec)]:
+        raise PluginError(f"contract_tests got {wrong[0]!r}; {expected}")
+    if not given:  # pytest would take no tests at all for success
+        raise PluginError(f"contract_tests got no segmenter; {expected}")
+    return given

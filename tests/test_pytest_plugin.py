@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchbird.contract import SegmenterSpec
 from benchbird.contract_points import POINTS, keys_for
+from benchbird.pytest_plugin import contract_tests
 from benchbird.scaffolds import plugin_file
 from benchbird.testing import contract_points
 from tests.broken_networks import Good
@@ -83,11 +85,14 @@ def test_the_command_line_adds_the_tests_of_a_file_or_a_name(tmp_path: Path) -> 
     done = run_pytest(tmp_path, "-q", "--benchbird", "my_net.py", "--benchbird", "threshold", "-k", "not sizes")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 13 passed, 2 deselected" in done.stdout
-    assert "FAILED benchbird[my_net-training]" in done.stdout and "without sigmoid, softmax or ReLU" in done.stdout
+    assert (
+        "FAILED benchbird::contract[my_net-training]" in done.stdout
+        and "without sigmoid, softmax or ReLU" in done.stdout
+    )
 
 
-@pytest.mark.parametrize("said", ["no segmenter 'treshold' is installed, nor is it a file; there are "])
-def test_a_segmenter_that_isnt_there_is_one_sentence(said: str, tmp_path: Path) -> None:
+def test_a_segmenter_that_isnt_there_is_one_sentence(tmp_path: Path) -> None:
+    said = "no segmenter 'treshold' is installed, nor is it a file; there are "
     asked = run_pytest(tmp_path, "--benchbird", "treshold")
     assert asked.returncode == 4 and f"ERROR: --benchbird treshold: {said}" in asked.stderr
     (tmp_path / "test_it.py").write_text(
@@ -96,6 +101,14 @@ def test_a_segmenter_that_isnt_there_is_one_sentence(said: str, tmp_path: Path) 
     named = run_pytest(tmp_path)
     assert named.returncode == 2 and said in named.stdout
     assert "Traceback" not in named.stdout and "pytest_plugin.py" not in named.stdout
+
+
+@pytest.mark.parametrize(
+    ("what", "said"), [([], "got no segmenter; expected"), (Good, "got <class .*Good'>; expected a segmenter's name")]
+)
+def test_what_is_no_segmenter_is_no_success(what: Any, said: str) -> None:
+    with pytest.raises(pytest.Collector.CollectError, match=said):
+        contract_tests(what)
 
 
 def test_a_suite_that_doesnt_ask_is_left_alone(tmp_path: Path) -> None:
