@@ -201,6 +201,24 @@ def test_packages_of_a_data_set_and_of_a_report_are_used_until_they_are_removed(
     assert table and outside.call("leaderboard", "small.yaml").stdout == table
 
 
+def test_benchbirds_own_wheel_brings_its_commands_and_its_option_of_pytest(
+    outside: OutsideBench, tmp_path: Path
+) -> None:
+    installed = OutsideBench(outside.folder, outside.python, is_clean=True)
+    installed.install(ROOT)
+    where = installed.call("list", "plugins", "--json").stdout
+    assert "benchbird_floors.threshold" in where
+    shown = subprocess.run([str(outside.python.with_name("benchbird")), "--help"], env=installed.environment(),
+                           cwd=tmp_path, capture_output=True, text=True, timeout=60)  # fmt: skip
+    assert shown.returncode == 0 and "Usage: benchbird" in shown.stdout
+    tested = installed.module("pytest", "-q", "-p", "no:cacheprovider", "--benchbird", "threshold")
+    assert "8 passed" in tested
+    code = "import benchbird, benchbird_segnet; print(benchbird.__file__, benchbird_segnet.__file__)"
+    files = subprocess.run([str(outside.python), "-c", code], env=installed.environment(), cwd=tmp_path,
+                           capture_output=True, text=True, timeout=60)  # fmt: skip
+    assert [Path(file).is_relative_to(outside.python.parents[1]) for file in files.stdout.split()] == [True, True]
+
+
 @pytest.mark.slow
 def test_wheels_alone_work_in_an_environment_that_has_nothing_else(tmp_path: Path) -> None:
     # Not below tmp_path, which pytest keeps: PyTorch with CUDA is of some gigabytes.
