@@ -7,7 +7,7 @@ The points themselves are `testing.py`'s.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,14 @@ class CheckRequest:
         name: of the one segmenter to check; None for all of the file.
         options: those that differ from its defaults; only with one segmenter.
         image_size: side of the square test images in pixels.
+        with_onnx: whether an export as ONNX is tried too, of those that keep the contract.
     """
 
     file: Path | None
     name: str | None
     options: Mapping[str, OptionValue]
     image_size: int
+    with_onnx: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,20 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnnxExport:
+    """What came of a segmenter's export as ONNX: good to know, no point of the contract.
+
+    Attributes:
+        difference: the greatest of a logit from PyTorch's, relative to the largest logit where that is above 1; None
+            where it can't be exported.
+        reason: a sentence that says what stands in the way; None where it can be exported.
+    """
+
+    difference: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SegmenterCheck:
     """One segmenter's check.
 
@@ -67,11 +83,13 @@ class SegmenterCheck:
         name: of the segmenter.
         points: what was looked at → the failures of it, none where it is kept.
         cost: None where a point is broken.
+        onnx: None where a point is broken, or it wasn't asked for.
     """
 
     name: str
     points: Mapping[str, tuple[str, ...]]
     cost: Cost | None
+    onnx: OnnxExport | None
 
     @property
     def is_kept(self) -> bool:
@@ -95,13 +113,19 @@ def check_plugin(request: CheckRequest, observe: Callable[[Mapping[str, Any]], N
     """
     points: dict[str, dict[str, tuple[str, ...]]] = {}
     costs: dict[str, Cost] = {}
+    exports: dict[str, OnnxExport] = {}
     refused: list[str] = []
+    checked: list[bool] = []
 
     def listen(event: Mapping[str, Any]) -> None:
         if "refused" in event:
             refused.append(event["refused"])
+        elif "checked" in event:
+            checked.append(True)
         elif "cost" in event:
             costs[event["segmenter"]] = Cost(**event["cost"])
+        elif "onnx" in event:
+            exports[event["segmenter"]] = OnnxExport(**event["onnx"])
         else:
             points.setdefault(event["segmenter"], {})
             if "point" in event:
@@ -117,21 +141,28 @@ def check_plugin(request: CheckRequest, observe: Callable[[Mapping[str, Any]], N
         died = f"its process {ending.cause}; run the plugin's own tests to see why"
         if not points:
             raise PluginError(f"{request.file or request.name}: {died}")
-        listen({"segmenter": list(points)[-1], "point": "stays alive", "failures": [died]})
+        unfinished = costs.keys() - exports.keys()
+        if checked and request.with_onnx and unfinished:  # what an exporter does isn't the network's fault
+            reason = f"the export's process {ending.cause}"
+            exports |= {name: OnnxExport(difference=None, reason=reason) for name in unfinished}
+        else:
+            listen({"segmenter": list(points)[-1], "point": "stays alive", "failures": [died]})
     return tuple(
-        SegmenterCheck(name=name, points=found, cost=costs.get(name)) for name, found in sorted(points.items())
+        SegmenterCheck(name=name, points=found, cost=costs.get(name), onnx=exports.get(name))
+        for name, found in sorted(points.items())
     )
 
 
 def carry_out(request: CheckRequest, report: Callable[[Mapping[str, Any]], None]) -> None:
     """The child's part of `check_plugin`."""
     try:
-        specs = list(_specs(request))
+        specs = _specs(request)
     except BenchbirdError as error:
         report({"refused": str(error)})
         return
     from benchbird.testing import contract_points
 
+    kept = []
     for spec in specs:
         report({"segmenter": spec.name})
         is_kept = True
@@ -140,29 +171,54 @@ def carry_out(request: CheckRequest, report: Callable[[Mapping[str, Any]], None]
             is_kept = is_kept and not point.failures
         if is_kept:
             report({"segmenter": spec.name, "cost": dataclasses.asdict(_cost(spec, request))})
+            kept.append(spec)
+    report({"checked": True})
+    # After all of them: the exporter is foreign code, which may take this process down.
+    for spec in kept if request.with_onnx else ():
+        report({"segmenter": spec.name, "onnx": dataclasses.asdict(_onnx(spec, request))})
 
 
-def _specs(request: CheckRequest) -> Iterator[SegmenterSpec]:
+def specs_of(file: Path | None, name: str | None) -> tuple[SegmenterSpec, ...]:
+    """The segmenters of a plugin's file, or an installed one.
+
+    Args:
+        file: the plugin's file; None for an installed one.
+        name: of the one segmenter; None for all of the file.
+
+    Raises:
+        PluginError: the plugin can't be loaded, or offers no such segmenter.
+    """
     from benchbird.registry import SEGMENTERS, load_registry
 
-    registry = load_registry([request.file] if request.file else [], groups={SEGMENTERS})
-    own = str(request.file.resolve()) if request.file else None
-    found = [
+    registry = load_registry([file] if file else [], groups={SEGMENTERS})
+    own = str(file.resolve()) if file else None
+    found = tuple(
         offer.spec
-        for name, offer in registry.segmenters.items()
-        if (own is None or offer.plugin.name == own) and request.name in (None, name)
-    ]
+        for offered, offer in registry.segmenters.items()
+        if (own is None or offer.plugin.name == own) and name in (None, offered)
+    )
     if not found:
         known = ", ".join(registry.segmenters)
         problems = "".join(f"; {warning}" for warning in registry.warnings)
         raise PluginError(
-            f"{request.file}: it offers no segmenter; return them from benchbird_segmenters"
-            if request.file
-            else f"no segmenter {request.name!r} is installed, nor is it a file; there are {known}{problems}"
+            f"{file}: it offers no segmenter; return them from benchbird_segmenters"
+            if file
+            else f"no segmenter {name!r} is installed, nor is it a file; there are {known}{problems}"
         )
+    return found
+
+
+def file_and_name(target: str) -> tuple[Path | None, str | None]:
+    """`FILE|NAME` as people give it: a plugin's file, or else the name of an installed segmenter."""
+    is_file = target.endswith(".py") or Path(target).is_file()
+    return (Path(target), None) if is_file else (None, target)
+
+
+def _specs(request: CheckRequest) -> tuple[SegmenterSpec, ...]:
+    found = specs_of(request.file, request.name)
     if request.options and len(found) > 1:
         raise PluginError(f"{request.file}: offers {len(found)} segmenters; give --option only where there is one")
-    yield from found
+    return found
 
 
 def _cost(spec: SegmenterSpec, request: CheckRequest) -> Cost:
@@ -176,8 +232,7 @@ def _cost(spec: SegmenterSpec, request: CheckRequest) -> Cost:
     from benchbird.workloads import count_gflop, make_step
 
     device = torch.device("cpu")
-    size = -(-request.image_size // spec.size_multiple) * spec.size_multiple
-    protocol = Protocol(image_size=size)
+    protocol = Protocol(image_size=_size(spec, request))
     seed_everything(0)
     model = spec.build(**spec.complete_options(request.options))
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -198,3 +253,21 @@ def _cost(spec: SegmenterSpec, request: CheckRequest) -> Cost:
         parameters=parameters, gflop=gflop, forward_ms=forward_ms, train_step_ms=train_ms,
         memory_bytes=gauge.taken_bytes(),
     )  # fmt: skip
+
+
+def _onnx(spec: SegmenterSpec, request: CheckRequest) -> OnnxExport:
+    from benchbird.onnx_export import export_onnx
+    from benchbird.seeding import seed_everything
+
+    seed_everything(0)
+    model = spec.build(**spec.complete_options(request.options))
+    try:
+        _, difference = export_onnx(model, _size(spec, request), {})
+    except BenchbirdError as error:
+        return OnnxExport(difference=None, reason=str(error))
+    return OnnxExport(difference=difference, reason=None)
+
+
+def _size(spec: SegmenterSpec, request: CheckRequest) -> int:
+    """Side of the test images in pixels: the size that was asked for, rounded up to one that the segmenter takes."""
+    return -(-request.image_size // spec.size_multiple) * spec.size_multiple

@@ -146,6 +146,9 @@ readme = "README.md"
 requires-python = ">=3.11"
 dependencies = ["benchbird", "torch"]
 
+[project.optional-dependencies]
+test = ["pytest"]
+
 [project.entry-points."benchbird.segmenters"]
 NAME = "benchbird_NAME"
 
@@ -158,21 +161,18 @@ _README = """\
 
 The segmenter `NAME` for benchbird.
 
-    pip install -e .
-    pytest                       # whether it keeps the contract
+    pip install -e '.[test]'
+    pytest                       # whether it keeps the contract, point by point
     benchbird list segmenters    # it is among them
     benchbird run BENCHMARK.yaml --set 'segmenters=[NAME, unet, threshold]'
 """
 
 _TEST = '''\
-"""The segmenter keeps benchbird's contract: each point that it breaks is told with what to change."""
+"""The segmenter keeps benchbird's contract: a test for each point, which says what to change where it is broken."""
 
-from benchbird.testing import check_segmenter
+from benchbird.pytest_plugin import contract_tests
 
 from benchbird_NAME import benchbird_segmenters
 
-
-def test_it_keeps_the_contract() -> None:
-    for spec in benchbird_segmenters():
-        check_segmenter(spec)
+test_contract = contract_tests(benchbird_segmenters())
 '''

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchbird.contract import OptionValue, SegmenterSpec
+from benchbird.contract_points import Point
 from benchbird.seeding import derive_seed, seed_everything
 from benchbird.stated_cost import cost_failures
 from benchbird.torch_state import flags_kept, random_state_kept
@@ -70,19 +71,6 @@ def contract_failures(
     return [one for point in contract_points(spec, options=options, image_size=image_size) for one in point.failures]
 
 
-@dataclass(frozen=True)
-class Point:
-    """A part of the contract, and how it was kept.
-
-    Attributes:
-        name: what was looked at, in a few words.
-        failures: one sentence for each thing that breaks it, with what to change; empty where it is kept.
-    """
-
-    name: str
-    failures: tuple[str, ...]
-
-
 def contract_points(
     spec: SegmenterSpec, *, options: Mapping[str, OptionValue] | None = None, image_size: int = 64
 ) -> Iterator[Point]:
@@ -91,31 +79,31 @@ def contract_points(
     Seeds and global flags are the caller's again after the last one. Arguments are those of `check_segmenter`.
     """
     given = dict(options or {})
-    accepted = Point("options are accepted", tuple(_option_failures(spec, given)))
+    accepted = Point("options", tuple(_option_failures(spec, given)))
     yield accepted
     if accepted.failures:
         return  # a model built from wrong options says nothing
     size = -(-image_size // spec.size_multiple) * spec.size_multiple
     with random_state_kept(), flags_kept() as flag_failures:
         case, failures = _build(spec, spec.complete_options(given), size)
-        yield Point("builds from the seed alone, in float32, on the CPU", tuple(failures))
+        yield Point("build", tuple(failures))
         if case is not None:
             yield from _model_points(case)
-        yield Point("costs what it states", tuple(cost_failures(spec)))
-    yield Point("leaves torch's global settings alone", tuple(flag_failures))
+        yield Point("cost", tuple(cost_failures(spec)))
+    yield Point("globals", tuple(flag_failures))
 
 
 def _model_points(case: _Case) -> Iterator[Point]:
-    usable = Point("returns finite logits (N, 1, H, W)", tuple(_run(_output_failures, case)))
+    usable = Point("logits", tuple(_run(_output_failures, case)))
     yield usable
     if usable.failures:
         return
-    yield Point("takes every size that its size_multiple allows", tuple(_run(_size_failures, case)))
-    yield Point("in eval(): repeats, alone as in a batch, from its state_dict", tuple(_run(_eval_failures, case)))
+    yield Point("sizes", tuple(_run(_size_failures, case)))
+    yield Point("eval", tuple(_run(_eval_failures, case)))
     if case.spec.calibrate is None:
-        yield Point("trains on a batch of two: a gradient for each parameter", tuple(_run(_train_failures, case)))
+        yield Point("training", tuple(_run(_train_failures, case)))
     else:
-        yield Point("calibrates, and repeats that", tuple(_run(_calibration_failures, case)))
+        yield Point("calibration", tuple(_run(_calibration_failures, case)))
 
 
 @dataclass(frozen=True)

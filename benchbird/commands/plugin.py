@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from benchbird.plugin_check import SegmenterCheck
+    from benchbird.plugin_check import OnnxExport, SegmenterCheck
 
 MARKS = {True: ("ok", "green"), False: ("broken", "red")}
 WIDTH = 6
@@ -28,26 +27,25 @@ def command() -> None:
               help="An option of the segmenter; VALUE is YAML. Can be repeated.")  # fmt: skip
 @click.option("--size", type=click.IntRange(16, 4096), default=64, show_default=True, metavar="PIXELS",
               help="Side of the test images; take the protocol's for what it costs there.")  # fmt: skip
+@click.option("--onnx/--no-onnx", "with_onnx", default=True, show_default=True,
+              help="Say whether it can be exported as ONNX, which isn't part of the contract.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.pass_context
-def check(ctx: click.Context, target: str, options: Sequence[str], size: int, as_json: bool) -> None:
+def check(ctx: click.Context, target: str, options: Sequence[str], size: int, with_onnx: bool, as_json: bool) -> None:
     """Check segmenters against the contract, point by point.
 
     FILE is a plugin's Python file, all of whose segmenters are checked; NAME one that is installed. Each failure says
     what to change. All of it happens in a process of its own. Exit code 1 if anything is broken.
     """
-    from benchbird.plugin_check import CheckRequest, check_plugin
+    from benchbird.plugin_check import CheckRequest, check_plugin, file_and_name
 
-    is_file = target.endswith(".py") or Path(target).is_file()
+    file, name = file_and_name(target)
     request = CheckRequest(
-        file=Path(target) if is_file else None,
-        name=None if is_file else target,
-        options=dict(map(_pair, options)),
-        image_size=size,
+        file=file, name=name, options=dict(map(_pair, options)), image_size=size, with_onnx=with_onnx
     )
 
     def observe(event: Mapping[str, Any]) -> None:
-        if as_json or "refused" in event or "cost" in event:
+        if as_json or {"refused", "cost", "onnx", "checked"} & event.keys():
             return
         if "point" not in event:
             click.secho(event["segmenter"], bold=True)
@@ -61,6 +59,8 @@ def check(ctx: click.Context, target: str, options: Sequence[str], size: int, as
     else:
         for one in checks:
             click.echo(_summary(one, size))
+            if one.onnx is not None:
+                click.echo(_onnx(one.onnx))
     ctx.exit(0 if all(one.is_kept for one in checks) else 1)
 
 
@@ -86,7 +86,8 @@ def _lines(point: str, failures: Sequence[str]) -> Iterator[str]:
 def _document(one: SegmenterCheck) -> dict[str, Any]:
     cost = None if one.cost is None else dataclasses.asdict(one.cost)
     points = [{"point": name, "failures": list(failures)} for name, failures in one.points.items()]
-    return {"name": one.name, "kept": one.is_kept, "points": points, "cost": cost}
+    onnx = None if one.onnx is None else dataclasses.asdict(one.onnx)
+    return {"name": one.name, "kept": one.is_kept, "points": points, "cost": cost, "onnx": onnx}
 
 
 def _summary(one: SegmenterCheck, size: int) -> str:
@@ -103,3 +104,11 @@ def _summary(one: SegmenterCheck, size: int) -> str:
     if cost.memory_bytes is not None:
         parts.append(f"{cost.memory_bytes / 1e6:.0f} MB")
     return f"{one.name}: keeps the contract. At {size}×{size} on this processor, once: {', '.join(parts)}."
+
+
+def _onnx(export: OnnxExport) -> str:
+    from benchbird.plain_text import plain_text
+
+    if export.reason is not None:
+        return f"ONNX: {plain_text(export.reason, 1000)}"
+    return f"ONNX: can be exported, within {export.difference:.2g} of PyTorch"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from benchbird.cli import main
 from benchbird.scaffolds import plugin_file
 
 GOOD = plugin_file("my_net")["my_net.py"]
+HAS_ONNX = importlib.util.find_spec("onnxruntime") is not None
+needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="needs the extra onnx")
 LAST = "return self.layers(images)"
 
 
@@ -30,14 +33,14 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_a_good_file_keeps_every_point_and_its_cost_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = check(capsys, write(tmp_path, GOOD), "--option", "channels=4", "--size", "32", "--json")
+    code, out, _ = check(capsys, write(tmp_path, GOOD), "--option", "channels=4", "--size", "32", "--json", "--no-onnx")
     (found,) = json.loads(out)["segmenters"]
     assert code == 0 and found["kept"] and len(found["points"]) == 8
     # Three 3×3 convolutions with bias and BatchNorm, one 1×1.
     expected = (3 * 4 * 9 + 4 + 8) + 2 * (4 * 4 * 9 + 4 + 8) + (4 + 1)
     assert found["cost"]["parameters"] == expected
     assert found["cost"]["gflop"] == pytest.approx(2 * 32 * 32 * (3 * 4 * 9 + 2 * 4 * 4 * 9 + 4) / 1e9)
-    assert found["cost"]["train_step_ms"] > 0
+    assert found["cost"]["train_step_ms"] > 0 and found["onnx"] is None
 
 
 def test_a_broken_one_is_told_with_what_to_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,3 +95,33 @@ def test_options_for_several_are_refused(tmp_path: Path, capsys: pytest.CaptureF
     assert code == 1 and "offers 2 segmenters" in err
     code, out, _ = check(capsys, both, "--size", "16")
     assert code == 0 and "other: keeps the contract" in out and "my_net: keeps the contract" in out
+
+
+@needs_onnx
+def test_an_export_as_onnx_is_told_and_breaks_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = write(tmp_path, GOOD)
+    code, out, _ = check(capsys, good, "--size", "16")
+    assert code == 0 and "ONNX: can be exported, within " in out.splitlines()[-1]
+    code, out, _ = check(capsys, good, "--size", "16", "--json")
+    (found,) = json.loads(out)["segmenters"]
+    assert code == 0 and 0 <= found["onnx"]["difference"] < 1e-4 and found["onnx"]["reason"] is None
+    code, out, _ = check(capsys, "otsu", "--size", "16")
+    assert code == 0 and "otsu: keeps the contract" in out
+    assert "ONNX: this segmenter can't be written as ONNX: its operator aten.searchsorted" in out.splitlines()[-1]
+
+
+@needs_onnx
+def test_an_exporter_that_takes_its_process_down_breaks_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fatal = f"import os; torch.compiler.is_exporting() and os.kill(os.getpid(), 9)\n        {LAST}"
+    code, out, _ = check(capsys, write(tmp_path, GOOD.replace(LAST, fatal)), "--size", "16")
+    assert code == 0 and "my_net: keeps the contract" in out
+    assert out.splitlines()[-1] == "ONNX: the export's process was killed by SIGKILL"
+
+
+def test_without_the_extra_the_way_to_it_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = "import sys\nsys.modules['onnx'] = None\n"
+    source = GOOD.replace("import torch\n", f"{missing}import torch\n", 1)
+    code, out, _ = check(capsys, write(tmp_path, source), "--size", "16")
+    assert code == 0 and "pip install 'benchbird[onnx]'" in out.splitlines()[-1]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from benchbird.cli import main
 from benchbird.contract import OptionValue
 from benchbird.registry import load_registry
 from benchbird.testing import check_segmenter
@@ -44,3 +47,16 @@ def test_segmenter_says_what_it_is(name: str) -> None:
     spec = REGISTRY.segmenters[name].spec
     assert spec.summary and spec.source
     assert all(option.help for option in spec.options.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REGISTRY.segmenters)
+def test_the_command_finds_nothing_broken_at_the_size_of_a_benchmark(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["plugin", "check", name, "--size", "256", "--no-onnx", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)["segmenters"]
+    assert {point["point"]: point["failures"] for point in found["points"] if point["failures"]} == {}
+    assert ended.value.code == 0 and found["kept"] and len(found["points"]) == 8
+    assert found["cost"]["parameters"] == (REGISTRY.segmenters[name].spec.parameters or found["cost"]["parameters"])
