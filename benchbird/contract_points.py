@@ -19,7 +19,7 @@ POINTS = {
     "eval": "in eval(): repeats, alone as in a batch, from its state_dict",
     "training": "trains on a batch of two: a gradient for each parameter",
     "calibration": "calibrates, and repeats that",
-    "cost": "costs what it states",
+    "cost": "has the parameters and GFLOP that it states, if it does",
     "globals": "leaves torch's global settings alone",
 }
 """Key, fit for a test's id → what is looked at, in a few words; in the order of the looking."""

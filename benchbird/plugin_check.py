@@ -7,12 +7,14 @@ The points themselves are `testing.py`'s.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchbird.contract import OptionValue, SegmenterSpec
+from benchbird.contract_points import POINTS, keys_for
 from benchbird.errors import BenchbirdError, Interrupted, PluginError
 from benchbird.execution.local import Bounds, run_in_child
 
@@ -21,6 +23,10 @@ COST_BATCH = 2
 
 SILENCE_S = 600.0
 """A point that takes longer hangs."""
+
+TIMED_STEPS = 5
+TIMED_S = 2.0
+"""A step is timed so often, or until this many seconds have passed; the fastest counts, since others may compute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +50,10 @@ class CheckRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a segmenter costs at the size of the check, measured once: a hint, no timing to quote.
+    """What a segmenter costs at the size of the check, at best of a few: a hint, no timing to quote.
 
     Attributes:
+        image_size: side of the images in pixels: what was asked for, rounded up to a size that the segmenter takes.
         parameters: trainable or not.
         gflop: 10⁹ FLOP (2 × multiply-adds) of one image, forward; None where it can't be counted.
         forward_ms: of one image in `eval()`.
@@ -54,6 +61,7 @@ class Cost:
         memory_bytes: that the step, or the forward pass, took at its peak.
     """
 
+    image_size: int
     parameters: int
     gflop: float | None
     forward_ms: float
@@ -82,12 +90,14 @@ class SegmenterCheck:
     Attributes:
         name: of the segmenter.
         points: what was looked at → the failures of it, none where it is kept.
+        not_looked_at: points that can't be, since one before them is broken.
         cost: None where a point is broken.
         onnx: None where a point is broken, or it wasn't asked for.
     """
 
     name: str
     points: Mapping[str, tuple[str, ...]]
+    not_looked_at: tuple[str, ...]
     cost: Cost | None
     onnx: OnnxExport | None
 
@@ -102,7 +112,8 @@ def check_plugin(request: CheckRequest, observe: Callable[[Mapping[str, Any]], N
 
     Args:
         request: what is to be checked.
-        observe: called with each event, for progress: `{"segmenter": …, "point": …, "failures": […]}`.
+        observe: called with each event, for progress: `{"segmenter": …, "point": …, "failures": […]}`, and of those
+            that can't be looked at `{"segmenter": …, "not_looked_at": […]}`.
 
     Returns:
         A check of each segmenter, by name.
@@ -114,6 +125,7 @@ def check_plugin(request: CheckRequest, observe: Callable[[Mapping[str, Any]], N
     points: dict[str, dict[str, tuple[str, ...]]] = {}
     costs: dict[str, Cost] = {}
     exports: dict[str, OnnxExport] = {}
+    not_looked_at: dict[str, tuple[str, ...]] = {}
     refused: list[str] = []
     checked: list[bool] = []
 
@@ -126,6 +138,8 @@ def check_plugin(request: CheckRequest, observe: Callable[[Mapping[str, Any]], N
             costs[event["segmenter"]] = Cost(**event["cost"])
         elif "onnx" in event:
             exports[event["segmenter"]] = OnnxExport(**event["onnx"])
+        elif "not_looked_at" in event:
+            not_looked_at[event["segmenter"]] = tuple(event["not_looked_at"])
         else:
             points.setdefault(event["segmenter"], {})
             if "point" in event:
@@ -148,7 +162,13 @@ def check_plugin(request: CheckRequest, observe: Callable[[Mapping[str, Any]], N
         else:
             listen({"segmenter": list(points)[-1], "point": "stays alive", "failures": [died]})
     return tuple(
-        SegmenterCheck(name=name, points=found, cost=costs.get(name), onnx=exports.get(name))
+        SegmenterCheck(
+            name=name,
+            points=found,
+            not_looked_at=not_looked_at.get(name, ()),
+            cost=costs.get(name),
+            onnx=exports.get(name),
+        )
         for name, found in sorted(points.items())
     )
 
@@ -165,10 +185,13 @@ def carry_out(request: CheckRequest, report: Callable[[Mapping[str, Any]], None]
     kept = []
     for spec in specs:
         report({"segmenter": spec.name})
-        is_kept = True
+        is_kept, seen = True, set()
         for point in contract_points(spec, options=request.options, image_size=request.image_size):
             report({"segmenter": spec.name, "point": point.name, "failures": list(point.failures)})
             is_kept = is_kept and not point.failures
+            seen.add(point.key)
+        if left := [POINTS[key] for key in keys_for(spec) if key not in seen]:
+            report({"segmenter": spec.name, "not_looked_at": left})
         if is_kept:
             report({"segmenter": spec.name, "cost": dataclasses.asdict(_cost(spec, request))})
             kept.append(spec)
@@ -222,8 +245,6 @@ def _specs(request: CheckRequest) -> tuple[SegmenterSpec, ...]:
 
 
 def _cost(spec: SegmenterSpec, request: CheckRequest) -> Cost:
-    import time
-
     import torch
 
     from benchbird.peak_memory import MemoryGauge
@@ -239,20 +260,25 @@ def _cost(spec: SegmenterSpec, request: CheckRequest) -> Cost:
     gflop = count_gflop("inference", model, protocol, device)
     gauge = MemoryGauge(device)
 
-    def milliseconds(step: Callable[[], object]) -> float:
-        step()
-        started = time.perf_counter()
-        step()
-        return (time.perf_counter() - started) * 1e3
-
-    forward_ms = milliseconds(make_step("inference", model, 1, protocol, device))
+    forward_ms = _milliseconds(make_step("inference", model, 1, protocol, device))
     train_ms = None
     if spec.calibrate is None:
-        train_ms = milliseconds(make_step("training", model, COST_BATCH, protocol, device))
+        train_ms = _milliseconds(make_step("training", model, COST_BATCH, protocol, device))
     return Cost(
-        parameters=parameters, gflop=gflop, forward_ms=forward_ms, train_step_ms=train_ms,
-        memory_bytes=gauge.taken_bytes(),
+        image_size=protocol.image_size, parameters=parameters, gflop=gflop, forward_ms=forward_ms,
+        train_step_ms=train_ms, memory_bytes=gauge.taken_bytes(),
     )  # fmt: skip
+
+
+def _milliseconds(step: Callable[[], object]) -> float:
+    """Of the fastest of a few, after one to warm up."""
+    step()
+    durations: list[float] = []
+    while len(durations) < TIMED_STEPS and sum(durations) < TIMED_S:
+        started = time.perf_counter()
+        step()
+        durations.append(time.perf_counter() - started)
+    return min(durations) * 1e3
 
 
 def _onnx(spec: SegmenterSpec, request: CheckRequest) -> OnnxExport:

@@ -128,7 +128,10 @@ def benchbird_segmenters() -> Iterable[SegmenterSpec]:
             build=CLASS,
             summary="Say in a few words what it is.",
             source="its paper or address",
+            # Of the class's keywords, those that a benchmark may set.
             options={"channels": Option(default=16, minimum=1, maximum=1024)},
+            # What image sides must be a multiple of: 4 with two poolings.
+            size_multiple=1,
         )
     ]
 '''
@@ -161,7 +164,7 @@ _README = """\
 
 The segmenter `NAME` for benchbird.
 
-    pip install -e '.[test]'
+    pip install -e '.[test]'    # where benchbird is installed: in a clone of it, pip install .
     pytest                       # whether it keeps the contract, point by point
     benchbird list segmenters    # it is among them
     benchbird run BENCHMARK.yaml --set 'segmenters=[NAME, unet, threshold]'
@@ -175,4 +178,5 @@ from benchbird.pytest_plugin import contract_tests
 from benchbird_NAME import benchbird_segmenters
 
 test_contract = contract_tests(benchbird_segmenters())
+# Other options: test_contract_wide = contract_tests(benchbird_segmenters(), options={"channels": 32})
 '''

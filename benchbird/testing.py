@@ -262,7 +262,8 @@ def _mate_failures(case: _Case, images: torch.Tensor, logits: torch.Tensor) -> I
 def _output_fault(logits: object, images: torch.Tensor) -> str | None:
     """What is wrong with a model's output for `images`, or None."""
     if not isinstance(logits, torch.Tensor):
-        return f"the model returned {type(logits).__name__}; it must return the logits' tensor alone"
+        keys = f" with the keys {', '.join(map(str, logits))}" if isinstance(logits, dict) else ""
+        return f"the model returned {type(logits).__name__}{keys}; it must return the logits' tensor alone"
     expected = (images.shape[0], 1, *images.shape[2:])
     if tuple(logits.shape) != expected:
         return f"logits have shape {tuple(logits.shape)} for images {tuple(images.shape)}; expected {expected}"

@@ -18,16 +18,27 @@ KINDS = ("segmenters", "datasets", "plugins", "metrics")
 
 @click.command("list", epilog="Example: benchbird list segmenters --plugin my_segmenter.py")
 @click.argument("kind", type=click.Choice(KINDS))
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--plugin", "plugins", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
               help="Also load this plugin file. Can be repeated.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def command(kind: str, plugins: Sequence[Path], as_json: bool) -> None:
-    """List what can be named: segmenters, data sets, the plugins they come from, or scores to rank by."""
+def command(kind: str, names: Sequence[str], plugins: Sequence[Path], as_json: bool) -> None:
+    """List what can be named: segmenters, data sets, the plugins they come from, or scores to rank by.
+
+    With NAMEs, those alone.
+    """
     from benchbird.registry import DATASETS, GROUPS, SEGMENTERS, load_registry
 
     groups = {"segmenters": {SEGMENTERS}, "datasets": {DATASETS}, "plugins": set(GROUPS), "metrics": set[str]()}[kind]
     registry = load_registry(plugins, groups=groups)
     rows = _rows(kind, registry)
+    known = [row["name"] for row in rows]
+    if unknown := [name for name in names if name not in known]:
+        from benchbird.config.faults import suggestion
+        from benchbird.errors import UsageError
+
+        raise UsageError(f"list {kind} {unknown[0]}: there is none of this name, {suggestion(unknown[0], known)}")
+    rows = [row for row in rows if not names or row["name"] in names]
     if as_json:
         click.echo(json.dumps({kind: rows, "warnings": list(registry.warnings)}, indent=2))
     else:

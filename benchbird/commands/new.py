@@ -44,6 +44,6 @@ def _next(kind: str, name: str, output: Path, is_file: bool) -> str:
         return f"next: benchbird run {output / f'{name}.yaml'} --dry-run"
     if is_file:
         file = output / f"{name}.py"
-        return f"next: benchbird run BENCHMARK.yaml --plugin {file} --set segmenters=[{name},threshold]"
+        return f"next: benchbird plugin check {file}"
     folder = output / f"benchbird-{name.replace('_', '-')}"
-    return f"next: pip install -e {folder}, then name {name} under `segmenters` of a benchmark"
+    return f"next: pip install -e {folder}, then benchbird plugin check {name}"

@@ -47,7 +47,10 @@ def check(ctx: click.Context, target: str, options: Sequence[str], size: int, wi
     def observe(event: Mapping[str, Any]) -> None:
         if as_json or {"refused", "cost", "onnx", "checked"} & event.keys():
             return
-        if "point" not in event:
+        if "not_looked_at" in event:
+            for point in event["not_looked_at"]:
+                click.echo(f"  {'–'.ljust(WIDTH)}  {point}: not looked at, since a point before it is broken")
+        elif "point" not in event:
             click.secho(event["segmenter"], bold=True)
         else:
             for line in _lines(event["point"], event["failures"]):
@@ -87,23 +90,32 @@ def _document(one: SegmenterCheck) -> dict[str, Any]:
     cost = None if one.cost is None else dataclasses.asdict(one.cost)
     points = [{"point": name, "failures": list(failures)} for name, failures in one.points.items()]
     onnx = None if one.onnx is None else dataclasses.asdict(one.onnx)
-    return {"name": one.name, "kept": one.is_kept, "points": points, "cost": cost, "onnx": onnx}
+    return {
+        "name": one.name, "kept": one.is_kept, "points": points, "not_looked_at": list(one.not_looked_at),
+        "cost": cost, "onnx": onnx,
+    }  # fmt: skip
 
 
 def _summary(one: SegmenterCheck, size: int) -> str:
+    from benchbird.reporters.columns import speed_text
+
     broken = sum(map(bool, one.points.values()))
     if one.cost is None:
-        return f"{one.name}: {broken} of {len(one.points)} points broken"
+        return f"{one.name}: {broken} of {len(one.points) + len(one.not_looked_at)} points broken"
     cost = one.cost
     parts = [f"{cost.parameters / 1e6:.3g} million parameters"]
     if cost.gflop is not None:
         parts.append(f"{cost.gflop:.3g} GFLOP an image")
-    parts.append(f"forward {cost.forward_ms:.3g} ms")
+    parts.append(f"forward {speed_text(cost.forward_ms)} ms")
     if cost.train_step_ms is not None:
-        parts.append(f"a training step of 2 images {cost.train_step_ms:.3g} ms")
+        parts.append(f"a training step of 2 images {speed_text(cost.train_step_ms)} ms")
     if cost.memory_bytes is not None:
         parts.append(f"{cost.memory_bytes / 1e6:.0f} MB")
-    return f"{one.name}: keeps the contract. At {size}×{size} on this processor, once: {', '.join(parts)}."
+    rounded = "" if cost.image_size == size else f" ({size} isn't a size that it takes)"
+    return (
+        f"{one.name}: keeps the contract. At {cost.image_size}×{cost.image_size}{rounded} on this processor, at best: "
+        f"{', '.join(parts)}."
+    )
 
 
 def _onnx(export: OnnxExport) -> str:

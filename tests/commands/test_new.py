@@ -38,7 +38,7 @@ def test_a_benchmark_is_one_that_a_run_takes(tmp_path: Path, capsys: pytest.Capt
 
 def test_a_single_file_is_a_whole_plugin(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = new(capsys, "plugin", "my_net", "--file", "-o", tmp_path)
-    assert code == 0 and "--plugin" in err
+    assert code == 0 and "benchbird plugin check" in err
     registry = load_registry((tmp_path / "my_net.py",))
     assert registry.warnings == ()
     check_segmenter(registry.segmenters["my_net"].spec)

@@ -50,6 +50,26 @@ def test_a_broken_one_is_told_with_what_to_change(tmp_path: Path, capsys: pytest
     assert out.splitlines()[-1] == "my_net: 1 of 8 points broken"
 
 
+def test_points_behind_a_broken_one_are_told_as_not_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, GOOD.replace(LAST, 'return {"out": self.layers(images), "aux": images}'))
+    code, out, _ = check(capsys, file)
+    assert (
+        code == 1 and "the model returned dict with the keys out, aux; it must return the logits' tensor alone" in out
+    )
+    assert out.count("not looked at, since a point before it is broken") == 3
+    assert out.splitlines()[-1] == "my_net: 1 of 8 points broken"
+    (found,) = json.loads(check(capsys, file, "--json")[1])["segmenters"]
+    assert len(found["points"]) == 5 and len(found["not_looked_at"]) == 3
+
+
+def test_the_size_that_is_told_is_the_one_that_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, GOOD.replace("size_multiple=1", "size_multiple=16"))
+    code, out, _ = check(capsys, file, "--size", "20", "--no-onnx")
+    assert code == 0 and "At 32×32 (20 isn't a size that it takes) on this processor, at best: " in out
+
+
 def test_one_that_takes_its_process_down_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = check(capsys, write(tmp_path, GOOD.replace(LAST, "import os; os.kill(os.getpid(), 9)")))
     assert code == 1 and "its process was killed by SIGKILL" in out

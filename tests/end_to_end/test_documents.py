@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize(("document", "commands"), [("tutorial.md", 16), ("plugins.md", 5)])
+@pytest.mark.parametrize(("document", "commands"), [("tutorial.md", 16), ("plugins.md", 6)])
 def test_a_document_works_as_written_and_shows_what_is_printed(
     document: str, commands: int, folder: Path, environment: dict[str, str]
 ) -> None:
