@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import signal
@@ -303,3 +304,14 @@ def test_each_shell_has_its_script(shell: str) -> None:
     done = subprocess.run([sys.executable, "-m", "benchbird"], env=environment, capture_output=True, text=True,
                           timeout=60)  # fmt: skip
     assert "_BENCHBIRD_COMPLETE=" in done.stdout and "benchbird" in done.stdout
+
+
+def test_what_is_named_is_listed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["list", "segmenters", "fpn", "unet", "--json"])
+    assert ended.value.code == 0
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)["segmenters"]] == ["fpn", "unet"]
+    with pytest.raises(SystemExit) as refused:
+        main(["list", "segmenters", "unett"])
+    assert refused.value.code == 2
+    assert "list segmenters unett: there is none of this name, did you mean 'unet'?" in capsys.readouterr().err
