@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
     from benchbird.records import TrialRecord
+    from benchbird.results import FoundRecord
 
 __all__ = ["load_results", "run"]
 
@@ -27,13 +28,14 @@ def load_results(folder: str | os.PathLike[str]) -> pandas.DataFrame:
     As in the leaderboard, of a segmenter whose source or options have changed only the newest version is there.
 
     Args:
-        folder: a results root, or a benchmark's, study's or trial's folder in one.
+        folder: a results root, or a benchmark's, study's, trial's or tuned track's folder in one.
 
     Returns:
-        Columns `benchmark`, `profile`, `study`, `dataset`, `label`, `segmenter`, `pretraining`, `seed`, `status`,
-        `reason`, `best_epoch`; the scores on test by their names, such as `iou_pooled`, and `val_iou_pooled`; timings
-        `train_images_per_s`, `latency_p50_ms`, `inference_images_per_s_b<N>` for each batch size; `parameters`,
-        `gflop`, `duration_s`, `machine`, and `folder`, the trial's. What a trial hasn't is missing (NaN or None).
+        Columns `benchmark`, `profile`, `study`, `dataset`, `label`, `segmenter`, `pretraining`, `seed`,
+        `learning_rate`, `status`, `reason`, `best_epoch`; the scores on test by their names, such as `iou_pooled`, and
+        `val_iou_pooled`; timings `train_images_per_s`, `latency_p50_ms`, `inference_images_per_s_b<N>` for each batch
+        size; `parameters`, `gflop`, `duration_s`, `machine`, and `folder`, the trial's. What a trial hasn't is missing
+        (NaN or None).
 
     Raises:
         ResultsError: there is no such folder, or a record in it that can't be used.
@@ -43,11 +45,11 @@ def load_results(folder: str | os.PathLike[str]) -> pandas.DataFrame:
     from benchbird.errors import ResultsError
     from benchbird.leaderboard import newest_versions
     from benchbird.results import find_records
+    from benchbird.tuning import RULE_FILE
 
     if not Path(folder).is_dir():
         raise ResultsError(f"{folder}: no such folder; expected one with results, such as `results`")
-    scan = find_records(Path(folder))
-    found = scan.require_whole()
+    found = _tuned(Path(folder)) if (Path(folder) / RULE_FILE).is_file() else find_records(Path(folder)).require_whole()
     studies: dict[tuple[str, str], list[TrialRecord]] = {}
     for one in found:
         studies.setdefault((one.record.benchmark, one.record.study), []).append(one.record)
@@ -56,6 +58,17 @@ def load_results(folder: str | os.PathLike[str]) -> pandas.DataFrame:
     order = ["benchmark", "study", "label", "seed"]
     frame = pandas.DataFrame(rows, columns=list(dict.fromkeys(name for row in rows for name in row)) or order)
     return frame.sort_values(order, ignore_index=True)
+
+
+def _tuned(folder: Path) -> tuple[FoundRecord, ...]:
+    """The trials of a tuned track, which lie in the folders of other studies."""
+    from benchbird.errors import ResultsError
+    from benchbird.studies import tuned_study
+
+    study = tuned_study(folder)
+    if study.faults:
+        raise ResultsError("\n".join(study.faults))
+    return study.found
 
 
 def _row(record: TrialRecord) -> dict[str, Any]:
@@ -70,6 +83,7 @@ def _row(record: TrialRecord) -> dict[str, Any]:
         "segmenter": record.segmenter.name,
         "pretraining": record.segmenter.pretraining,
         "seed": record.seed,
+        "learning_rate": _learning_rate(record),
         "status": record.status,
         "reason": record.reason,
         "best_epoch": record.best_epoch,
@@ -86,6 +100,16 @@ def _row(record: TrialRecord) -> dict[str, Any]:
             "gflop": record.timing.gflop,
         }
     return {**row, "duration_s": record.duration_s, "machine": describe_machine(record.environment)}
+
+
+def _learning_rate(record: TrialRecord) -> float | None:
+    """Of the protocol; of a tuned track's trial, its own."""
+    from benchbird.tuning import RATE
+
+    optimizer = record.protocol.get("optimizer")
+    stated = optimizer.get("lr") if isinstance(optimizer, Mapping) else None
+    rate: float | None = record.segmenter.non_default_options.get(RATE, stated)
+    return rate
 
 
 def run(

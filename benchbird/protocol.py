@@ -40,6 +40,9 @@ TUNING_VERSION = 1
 """A network's rate is the one with the best score on validation of the weights that the protocol selects, by the score
 that it selects by; of equal ones the smallest. It is chosen with one seed that no result has."""
 
+SEARCH_SUFFIX = "-search"
+"""Behind a benchmark's name: the benchmark of the trials that choose its learning rates."""
+
 DIGEST_LENGTH = 12
 
 
@@ -152,9 +155,14 @@ class Tuning:
 
 
 def tuned_protocol(protocol: Mapping[str, Any], tuning: Tuning) -> dict[str, Any]:
-    """What the digest of the tuned track covers: `Protocol.as_dict()` with a rule in place of a learning rate."""
+    """What the digest of a tuned track covers: `Protocol.as_dict()` with the rule in place of its learning rate."""
     optimizer = {name: value for name, value in protocol["optimizer"].items() if name != "lr"}
-    rule = {"learning_rates": sorted(tuning.learning_rates), "seed": tuning.seed, "tuning_version": TUNING_VERSION}
+    rule = {
+        "learning_rates": sorted(tuning.learning_rates),
+        "seed": tuning.seed,
+        "fixed_track": protocol["optimizer"]["lr"],
+        "tuning_version": TUNING_VERSION,
+    }
     return {**protocol, "optimizer": optimizer, "tuning": rule}
 
 

@@ -38,12 +38,15 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 _ANY_MARKER = re.compile(r"(?:<!--|%) benchbird:leaderboard \S+ (?:begin|end)(?: -->)?")
 
 
-def block_name(benchmark: str, profile: str, dataset: str) -> str:
-    """The name in the markers: benchmark, profile and data set, without anything that could end a comment."""
+def block_name(benchmark: str, profile: str, dataset: str, *, is_tuned: bool = False) -> str:
+    """The name in the markers: benchmark, profile and data set, without anything that could end a comment.
+
+    A tuned track has a block beside the fixed one's.
+    """
     parts = (
         re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-")[:100] or "unnamed" for text in (benchmark, profile, dataset)
     )
-    return "/".join(parts)
+    return "/".join([*parts, *(["tuned"] if is_tuned else [])])
 
 
 def place_between_markers(document: str, name: str, block: str, style: CommentStyle) -> str:

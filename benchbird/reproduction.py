@@ -144,7 +144,7 @@ def find_material(sources: Sources, profile: str, fold: int) -> Material:
 
 def _trial_findings(one: FoundRecord, material: Material, sources: Sources) -> Iterator[Finding]:
     config, data, record = material.config, material.data, one.record
-    protocol = _protocol_of(record, config)
+    protocol = protocol_of(record, config)
     said = {"protocol.digest": record.protocol["digest"], "data.digest": record.data.digest}
     given = {"protocol.digest": protocol.digest, "data.digest": data.digest}
     of = f"{sources.benchmark.name}, profile {config.profile}"
@@ -170,7 +170,7 @@ def _trial_findings(one: FoundRecord, material: Material, sources: Sources) -> I
     yield from compare(record, stored, again, sources.tolerance)
 
 
-def _protocol_of(record: TrialRecord, config: BenchmarkConfig) -> Protocol:
+def protocol_of(record: TrialRecord, config: BenchmarkConfig) -> Protocol:
     """The benchmark's protocol; of a trial with one of the rates that it tunes by, the same with that rate."""
     optimizer = record.protocol.get("optimizer")
     rate = optimizer.get("lr") if isinstance(optimizer, Mapping) else None

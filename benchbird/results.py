@@ -178,7 +178,7 @@ def read_record(path: Path) -> TrialRecord:
         ResultsError: not a plain file, too big, torn, of a newer schema, or not a record; names the path.
     """
     try:
-        return parse_record(_read_plain_file(path))
+        return parse_record(read_plain_file(path))
     except OSError as error:
         raise ResultsError(f"{path}: {_describe_os_error(error)}") from error
     except ValueError as error:
@@ -246,7 +246,7 @@ def find_records(folder: Path, index: Index | None = None) -> RecordScan:
             unended.append(current)
             continue
         try:
-            files[path] = _read_plain_file(path)
+            files[path] = read_plain_file(path)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -332,7 +332,13 @@ def _trial_folders(folder: Path, faults: list[RecordFault]) -> Iterator[tuple[Pa
             yield path, False
 
 
-def _read_plain_file(path: Path) -> bytes:
+def read_plain_file(path: Path) -> bytes:
+    """The bytes of a record, or of another small file that anyone may have written.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError: it is no plain file, or larger than any record.
+    """
     # A link may point anywhere, and a named pipe would block for ever: neither is opened.
     if not stat.S_ISREG(path.lstat().st_mode):
         raise ValueError("found a link or special file, expected a plain file")

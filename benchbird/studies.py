@@ -16,7 +16,7 @@ from benchbird.errors import ResultsError
 from benchbird.index import Index
 from benchbird.plain_text import plain_text
 from benchbird.pooling import pool, with_scores
-from benchbird.protocol import study_digest
+from benchbird.protocol import SEARCH_SUFFIX, study_digest
 from benchbird.record_json import started_moment
 from benchbird.records import TrialRecord
 from benchbird.results import FoundRecord, RecordScan, find_records, target_folder
@@ -107,14 +107,13 @@ def select_study(
     if not studies:
         raise ResultsError("\n".join([f"{folder}: no trial has ended here yet", *notices]))
     fitting = _with_digest(studies, digest, folder, option)
-    chosen = max(fitting, key=_preference)
+    chosen = _preferred(fitting)
     others = [str(study) for study in studies if study is not chosen]
     if others:
         notices.append(f"showing study {chosen.digest}; others in {plain_text(str(folder))} ({option} PREFIX):")
         notices += [f"  {line}" for line in others]
-    if chosen.unended and chosen.tuned is not None:
-        networks = "1 network has" if chosen.unended == 1 else f"{chosen.unended} networks have"
-        notices.append(f"track {chosen.digest} is unfinished: {networks} no rate yet, or no trial with it")
+    if chosen.tuned is not None:
+        notices += [plain_text(f"track {chosen.digest} is unfinished: {why}", 400) for why in chosen.tuned.waiting]
     elif chosen.unended:
         trials = "1 trial has" if chosen.unended == 1 else f"{chosen.unended} trials have"
         notices.append(f"study {chosen.digest} is unfinished: {trials} not ended")
@@ -130,7 +129,7 @@ def tuned_study(folder: Path) -> Study:
         ResultsError: the rule can't be read.
     """
     track = read_track(folder / RULE_FILE)
-    return Study(track.rule.study, folder, track.found, track.waiting, tuned=track)
+    return _of_track(track, folder)
 
 
 def _tuned_tracks(folder: Path, index: Index | None) -> tuple[list[Study], list[str]]:
@@ -143,13 +142,27 @@ def _tuned_tracks(folder: Path, index: Index | None) -> tuple[list[Study], list[
             faults.append(str(error))
             continue
         if track.found:
-            studies.append(Study(track.rule.study, path.parent, track.found, track.waiting, tuned=track))
+            studies.append(_of_track(track, path.parent))
+        else:
+            faults += track.faults
     return studies, faults
 
 
-def _preference(study: Study) -> tuple[bool, datetime, bool, str]:
-    """Finished before unfinished, newer before older, a tuned track before the studies that its trials lie in."""
-    return (not study.unended, study.newest_start, study.tuned is not None, str(study.folder))
+def _of_track(track: TunedTrack, folder: Path) -> Study:
+    return Study(track.rule.study, folder, track.found, len(track.waiting), track.faults, tuned=track)
+
+
+def _preferred(studies: Sequence[Study]) -> Study:
+    """The newest finished one; a tuned track rather than the studies that it is made of, and those last of all."""
+    tracks = [study.tuned.rule for study in studies if study.tuned is not None]
+    parts = {digest for rule in tracks for digest, rate in rule.studies.items() if rate != rule.fixed_rate}
+
+    def preference(study: Study) -> tuple[bool, bool, datetime, bool, str]:
+        is_search = any(record.benchmark.endswith(SEARCH_SUFFIX) for record in study.records)
+        is_whole = not is_search and study.digest not in parts
+        return (is_whole, not study.unended, study.newest_start, study.tuned is not None, str(study.folder))
+
+    return max(studies, key=preference)
 
 
 def pooled_study(folder: Path, fold: Path) -> Study:

@@ -79,6 +79,11 @@ def run_study(request: RunRequest, config: BenchmarkConfig) -> Outcome:
     outcome, plan = train_study(request, config)
     if request.dry_run:
         return outcome
+    return finish_study(request, outcome, plan)
+
+
+def finish_study(request: RunRequest, outcome: Outcome, plan: Plan) -> Outcome:
+    """The outcome of a study that was trained, with its ranking and its page."""
     study = Study(outcome.folder.name, outcome.folder, find_records(outcome.folder).found, unended=0)
     return rank_outcome(request, outcome, study, page_data(request, plan))
 
@@ -131,7 +136,8 @@ def rank_outcome(request: RunRequest, outcome: Outcome, study: Study, data: Stud
         ranking = rank_study(study.found, index)
         fault = write_page(report, study, ranking, index, data)
         tracks = None if study.tuned is None else lay_side_by_side(study.tuned, ranking.leaderboard, index)
-    ranking = replace(ranking, notices=(*ranking.notices, *study.faults, *([fault] if fault else [])))
+    waiting = study.tuned.waiting if study.tuned is not None else ()
+    ranking = replace(ranking, notices=(*ranking.notices, *waiting, *study.faults, *([fault] if fault else [])))
     return replace(
         outcome,
         ranking=ranking,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchbird.standings import Comparison, Estimate, Leaderboard
+from benchbird.standings import Comparison, Estimate, Leaderboard, Row
+from benchbird.tuning import RateChoice, Version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +21,11 @@ class TrackRow:
         rate: its learning rate in the tuned track; None where no rate has a score.
         is_at_edge: whether that is the smallest or the largest that was tried, so that a better one may lie beyond.
         validation: rate → score on validation, ascending.
-        fixed: its score on test in the fixed track; None where it has no row there.
+        fixed: its score on test in the fixed track; None where it, in the same version, has no row there.
         tuned: the same in the tuned track.
-        fixed_place: its place among the networks that have a row in both tracks, from 1; None for any other.
+        has_same_seeds: whether both scores are of the same seeds.
+        fixed_place: its place among the networks that have the same version and seeds in both tracks, from 1; None for
+            any other, and where nothing is ranked.
         tuned_place: the same in the tuned track.
     """
 
@@ -32,14 +35,15 @@ class TrackRow:
     validation: Mapping[float, float | None]
     fixed: Estimate | None
     tuned: Estimate | None
+    has_same_seeds: bool
     fixed_place: int | None
     tuned_place: int | None
 
     @property
-    def gain(self) -> float | None:
-        """Tuned minus fixed, of the means."""
+    def change(self) -> float | None:
+        """Tuned minus fixed, of the means over the same seeds."""
         before, after = (None if one is None else one.mean for one in (self.fixed, self.tuned))
-        return None if before is None or after is None else after - before
+        return None if before is None or after is None or not self.has_same_seeds else after - before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +54,9 @@ class Tracks:
         fixed_rate: the learning rate of all networks in the fixed track.
         seed: with which rates were tried.
         rows: the networks, in the order of the tuned track; those without a row there last.
-        kendall_tau: agreement of the two orders, from −1 to 1; None for fewer than two networks in both, or equal ones.
+        unranked: why nothing is ranked in one of the tracks; empty where both are.
+        kendall_tau: agreement of the two orders, from −1 to 1; None for fewer than two networks with places, or for
+            equal ones.
         is_tested: whether any pair of networks has been compared in both tracks, with seeds and recordings.
         reversed_pairs: better in the fixed track, better in the tuned one; of pairs separable in both.
         newly_separable: pairs separable in the tuned track alone, better one first.
@@ -60,6 +66,7 @@ class Tracks:
     fixed_rate: float
     seed: int
     rows: tuple[TrackRow, ...]
+    unranked: str
     kendall_tau: float | None
     is_tested: bool
     reversed_pairs: tuple[tuple[str, str], ...]
@@ -68,54 +75,53 @@ class Tracks:
 
     @property
     def order_holds(self) -> bool | None:
-        """Whether the networks stand in one order in both tracks; None for fewer than two of them."""
+        """Whether the networks stand in one order in both tracks; None for fewer than two with places."""
         both = [row for row in self.rows if row.fixed_place is not None]
         return all(row.fixed_place == row.tuned_place for row in both) if len(both) > 1 else None
 
 
 def compare_tracks(
-    fixed: Leaderboard,
-    tuned: Leaderboard,
-    validation: Mapping[str, Mapping[float, float | None]],
-    rates: Mapping[str, float | None],
-    *,
-    seed: int,
+    fixed: Leaderboard, tuned: Leaderboard, choices: Mapping[Version, RateChoice], *, seed: int, fixed_rate: float
 ) -> Tracks:
     """Lay two tracks beside one another; floors, which have no learning rate, are left out.
 
     Args:
         fixed: leaderboard of the fixed track.
         tuned: leaderboard of the tuned track, ranked by the same score.
-        validation: label of each network → rate → score on validation.
-        rates: label of each network → the chosen rate.
+        choices: label and version of each network → the choice of its rate.
         seed: with which the rates were tried.
+        fixed_rate: learning rate of the fixed track.
     """
-    before = {row.label: row.score for row in fixed.rows}
-    after = {row.label: row.score for row in tuned.rows}
-    both = [label for label in after if label in before and label in validation]
-    fixed_places, tuned_places = _places(fixed, both), _places(tuned, both)
-    order = [label for label in after if label in validation]
-    order += [label for label in validation if label not in after]
-    first, second = _decided(fixed.comparisons, both), _decided(tuned.comparisons, both)
+    after = {row.label: row for row in tuned.rows if (row.label, row.trial_hash) in choices}
+    shown = {label: choices[label, row.trial_hash] for label, row in after.items()}
+    shown |= {label: choice for (label, _), choice in choices.items() if label not in after}
+    before = {row.label: row for row in fixed.rows if row.label in shown and row.trial_hash == shown[row.label].version}
+    alike = [label for label, row in after.items() if label in before and before[label].seeds == row.seeds]
+    unranked = fixed.unranked or tuned.unranked
+    placed = [] if unranked else alike
+    fixed_places, tuned_places = _places(before, placed), _places(after, placed)
+    first, second = _decided(fixed.comparisons, placed), _decided(tuned.comparisons, placed)
     common = first.keys() & second.keys()
     decided = sorted((pair, first[pair], second[pair]) for pair in common)
     return Tracks(
-        fixed_rate=float(fixed.protocol["optimizer"]["lr"]),
+        fixed_rate=fixed_rate,
         seed=seed,
         rows=tuple(
             TrackRow(
                 label=label,
-                rate=rates[label],
-                is_at_edge=rates[label] in (min(validation[label]), max(validation[label])),
-                validation=validation[label],
-                fixed=before.get(label),
-                tuned=after.get(label),
+                rate=choice.rate,
+                is_at_edge=choice.rate in (min(choice.validation), max(choice.validation)),
+                validation=choice.validation,
+                fixed=before[label].score if label in before else None,
+                tuned=after[label].score if label in after else None,
+                has_same_seeds=label in alike,
                 fixed_place=fixed_places.get(label),
                 tuned_place=tuned_places.get(label),
             )
-            for label in order
+            for label, choice in shown.items()
         ),
-        kendall_tau=_kendall_tau([fixed_places[label] for label in both], [tuned_places[label] for label in both]),
+        unranked=unranked,
+        kendall_tau=_kendall_tau([fixed_places[label] for label in placed], [tuned_places[label] for label in placed]),
         is_tested=bool(common),
         reversed_pairs=tuple((one, two) for _, one, two in decided if one and two and one != two),
         newly_separable=tuple((two, _other(pair, two)) for pair, one, two in decided if two and not one),
@@ -123,11 +129,10 @@ def compare_tracks(
     )
 
 
-def _places(leaderboard: Leaderboard, labels: Sequence[str]) -> dict[str, int]:
+def _places(rows: Mapping[str, Row], labels: Sequence[str]) -> dict[str, int]:
     """The places of these labels among themselves; equal ones share theirs."""
-    ranks = {row.label: row.rank for row in leaderboard.rows if row.label in labels}
-    ordered = sorted(ranks.values())
-    return {label: ordered.index(rank) + 1 for label, rank in ranks.items()}
+    ordered = sorted(rows[label].rank for label in labels)
+    return {label: ordered.index(rows[label].rank) + 1 for label in labels}
 
 
 def _decided(comparisons: Sequence[Comparison], labels: Sequence[str]) -> dict[tuple[str, str], str]:

@@ -25,7 +25,7 @@ _MOST_PAIRS = 10
 
 
 def lay_side_by_side(track: TunedTrack, tuned: Leaderboard, index: Index) -> Tracks | None:
-    """The tuned track beside the fixed one; None where nothing of the fixed one has ended.
+    """The tuned track beside the fixed one; None where nothing of the fixed one has ended, or no rate is chosen.
 
     Args:
         track: the tuned one.
@@ -35,14 +35,14 @@ def lay_side_by_side(track: TunedTrack, tuned: Leaderboard, index: Index) -> Tra
     Raises:
         ResultsError: as `rank_study`.
     """
-    if not track.fixed:
+    if not track.fixed or not track.choices:
         return None
     return compare_tracks(
         rank_study(track.fixed, index, tuned.metric).leaderboard,
         tuned,
-        {choice.label: choice.validation for choice in track.choices},
-        {choice.label: choice.rate for choice in track.choices},
+        track.choices,
         seed=track.rule.tuning.seed,
+        fixed_rate=track.rule.fixed_rate,
     )
 
 
@@ -52,7 +52,7 @@ def tracks_document(tracks: Tracks) -> dict[str, Any]:
         {
             **asdict(replace(row, validation={})),
             "validation": [{"lr": rate, "score": score} for rate, score in row.validation.items()],
-            "gain": row.gain,
+            "change": row.change,
         }
         for row in tracks.rows
     ]
@@ -83,14 +83,14 @@ def tracks_summary(tracks: Tracks) -> str:
     return (
         f"Both tracks: every network at lr {tracks.fixed_rate:g} (fixed), and each at the one of "
         f"{len(tracks.rows[0].validation)} rates that seed {tracks.seed} found best on validation (tuned). "
-        "Places are among the networks of both tracks."
+        "Places are among the networks that have the same seeds in both."
     )
 
 
 def tracks_cells(tracks: Tracks, metric: str) -> tuple[list[str], list[list[str]]]:
-    """Headings, and the texts of each network: its rate, its place and score in either track, and what it gained."""
+    """Headings, and the texts of each network: its rate, its place and score in either track, and what that changed."""
     title = DEFINITIONS[metric].title
-    headings = ["segmenter", "lr", "fixed #", f"fixed {title}", "tuned #", f"tuned {title}", "gain"]
+    headings = ["segmenter", "lr", "fixed #", f"fixed {title}", "tuned #", f"tuned {title}", "change"]
     body = [
         [
             shown_name(row.label),
@@ -99,7 +99,7 @@ def tracks_cells(tracks: Tracks, metric: str) -> tuple[list[str], list[list[str]
             _score_text(row.fixed),
             _place_text(row.tuned_place),
             _score_text(row.tuned),
-            MISSING if row.gain is None else f"{row.gain:+.3f}",
+            MISSING if row.change is None else f"{row.change:+.3f}".replace("-", "−"),
         ]
         for row in tracks.rows
     ]
@@ -135,7 +135,7 @@ def _score_text(score: Estimate | None) -> str:
 def tracks_verdict(tracks: Tracks) -> list[str]:
     """Whether the order holds, and what the marks mean; a sentence each."""
     both = [row for row in tracks.rows if row.fixed_place is not None and row.tuned_place is not None]
-    sentences = []
+    sentences = [tracks.unranked] if tracks.unranked else []
     if tracks.order_holds is not None:
         tau = "" if tracks.kendall_tau is None else f" (Kendall's τ {tracks.kendall_tau:.2f})"
         if tracks.order_holds:
@@ -147,11 +147,20 @@ def tracks_verdict(tracks: Tracks) -> list[str]:
                 f"The order doesn't hold as it stands: {moved} of {len(both)} networks change their place{tau}."
             )
         sentences += _pair_sentences(tracks)
+    apart = [row for row in tracks.rows if row.fixed is not None and row.tuned is not None and not row.has_same_seeds]
+    if apart:
+        sentences.append(f"Of other seeds in either track, so without place and change: {_listed(apart)}.")
+    if lone := [row for row in tracks.rows if row.rate is not None and (row.fixed is None or row.tuned is None)]:
+        sentences.append(f"Not in both tracks in one version: {_listed(lone)}.")
     if any(row.is_at_edge for row in tracks.rows):
         sentences.append("(edge): the smallest or largest rate that was tried; a better one may lie beyond.")
-    if missing := [shown_name(row.label) for row in tracks.rows if row.rate is None]:
-        sentences.append(f"No rate has a score on validation: {', '.join(missing)}.")
+    if missing := [row for row in tracks.rows if row.rate is None]:
+        sentences.append(f"No rate has a score on validation: {_listed(missing)}.")
     return sentences
+
+
+def _listed(rows: Sequence[TrackRow]) -> str:
+    return ", ".join(shown_name(row.label) for row in rows)
 
 
 def _pair_sentences(tracks: Tracks) -> list[str]:

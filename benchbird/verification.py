@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from benchbird.errors import ResultsError
 from benchbird.findings import Finding, failed
-from benchbird.protocol import canonical_digest
+from benchbird.protocol import SEARCH_SUFFIX, canonical_digest
 from benchbird.record_json import json_value
 from benchbird.records import TrialRecord
 from benchbird.results import PUBLISHED_FOLDER, RECORD_FILE, FoundRecord, find_records
 from benchbird.trial_checks import check_fault, check_trial
+from benchbird.tuning import RULE_FILE
 
 TrialStatus = Literal["ok", "incomplete", "failed"]
 
@@ -126,6 +127,11 @@ def verify(folder: Path) -> Verification:
         raise ResultsError(f"{folder}: no such folder, expected a results root, or any folder below one")
     scan = find_records(folder)
     if not scan.found and not scan.faults:
+        if (folder / RULE_FILE).is_file():
+            raise ResultsError(
+                f"{folder}: a tuned track holds no trials of its own; they lie in {folder.parent}, and those that "
+                f"chose its learning rates in {folder.parent}{SEARCH_SUFFIX}"
+            )
         published = folder / PUBLISHED_FOLDER
         hint = f"; what was published is verified by itself: {published}" if published.is_dir() else ""
         raise ResultsError(f"{folder}: no trial has ended here, so there is nothing to verify{hint}")

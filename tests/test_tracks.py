@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchbird.leaderboard import rank
+from benchbird.results import trial_hash
 from benchbird.standings import Comparison, Leaderboard
 from benchbird.tracks import Tracks, compare_tracks
 from benchbird.tracks_report import tracks_document, tracks_text
+from benchbird.tuning import RateChoice
 from tests.record_factory import make_record, make_segmenter
 
 LABELS = "abcd"
-VALIDATION = {label: {1e-4: 0.1, 1e-3: 0.2, 1e-2: None} for label in LABELS}
 RATES: dict[str, float | None] = dict.fromkeys(LABELS, 1e-3)
 
 
@@ -42,7 +43,12 @@ def _comparison(first: str, second: str, is_separable: bool) -> Comparison:
 
 
 def tracks(fixed: Leaderboard, tuned: Leaderboard, rates: dict[str, float | None] = RATES) -> Tracks:
-    return compare_tracks(fixed, tuned, VALIDATION, rates, seed=1000)
+    choices = {}
+    for label, rate in rates.items():
+        version = trial_hash(make_segmenter(label))
+        validation = {1e-4: 0.1, 1e-3: 0.2, 1e-2: None}
+        choices[label, version] = RateChoice(label=label, version=version, validation=validation, rate=rate)
+    return compare_tracks(fixed, tuned, choices, seed=1000, fixed_rate=1e-3)
 
 
 def test_one_order_in_both() -> None:
@@ -53,7 +59,7 @@ def test_one_order_in_both() -> None:
     assert found.order_holds is True
     assert found.kendall_tau == pytest.approx(1)
     assert [row.label for row in found.rows] == list("abcd")
-    assert [row.gain for row in found.rows] == pytest.approx([0.1] * 4)
+    assert [row.change for row in found.rows] == pytest.approx([0.1] * 4)
     assert found.no_longer_separable == (("a", "b"),)
     text = tracks_text(found, "iou_pooled")
     assert "The order holds: all 4 networks" in text
@@ -109,6 +115,29 @@ def test_rates_at_the_edge_and_none_are_told() -> None:
     document = tracks_document(found)
     assert document["rows"][0]["validation"][2] == {"lr": 1e-2, "score": None}
     assert document["order_holds"] is True
+
+
+def test_other_seeds_or_another_version_have_no_place_and_no_change() -> None:
+    fixed = board({"a": 0.5, "b": 0.4, "c": 0.3, "d": 0.2})
+    tuned = board({"a": 0.5, "b": 0.4, "c": 0.3, "d": 0.1})
+    more = tuple(replace(row, seeds=(0, 1)) if row.label == "a" else row for row in fixed.rows)
+    other = tuple(replace(row, trial_hash="0" * 8) if row.label == "b" else row for row in more)
+    found = tracks(replace(fixed, rows=other), tuned)
+    assert {row.label: (row.fixed_place, row.change is None) for row in found.rows} == {
+        "a": (None, True), "b": (None, True), "c": (1, False), "d": (2, False),
+    }  # fmt: skip
+    text = tracks_text(found, "iou_pooled")
+    assert "Of other seeds in either track, so without place and change: a." in text
+    assert "Not in both tracks in one version: b." in text
+    assert "−0.100" in text
+
+
+def test_where_nothing_is_ranked_no_order_holds() -> None:
+    fixed = replace(board({"a": 0.5, "b": 0.4}), unranked="Nothing is ranked: leaks.")
+    found = tracks(fixed, board({"a": 0.4, "b": 0.5}))
+    assert found.order_holds is None and not found.is_tested
+    text = tracks_text(found, "iou_pooled")
+    assert "Nothing is ranked: leaks." in text and "order" not in text
 
 
 @given(st.permutations(range(4)), st.permutations(range(4)))

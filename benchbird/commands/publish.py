@@ -50,7 +50,8 @@ def command(target: Path, document: Path, results: Path, digest: str | None, che
     leaderboard = ranking.leaderboard
     for notice in (*map(plain_text, registry.warnings), *choice.notices, *ranking.notices):
         click.echo(notice, err=True)
-    name = block_name(leaderboard.benchmark, leaderboard.profile, leaderboard.dataset)
+    is_tuned = choice.study.tuned is not None
+    name = block_name(leaderboard.benchmark, leaderboard.profile, leaderboard.dataset, is_tuned=is_tuned)
     before = _read(document)
     try:
         after = place_between_markers(before or "", name, render_leaderboard(offer, leaderboard), style)

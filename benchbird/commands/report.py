@@ -131,7 +131,7 @@ def _data(
     from benchbird.cache_folder import cache_folder
     from benchbird.errors import BenchbirdError
     from benchbird.report.making import StudyData
-    from benchbird.reproduction import Sources, find_material
+    from benchbird.reproduction import Sources, find_material, protocol_of
     from benchbird.tuned_run import rule_of
 
     record = study.found[0].record
@@ -140,7 +140,7 @@ def _data(
     try:
         material = find_material(sources, profile or record.profile, 0)
         said = (record.protocol.get("digest"), record.data.digest)
-        given = material.config.protocol.digest
+        given = protocol_of(record, material.config).digest
         if study.tuned is not None and material.config.tuning is not None:
             given = rule_of(material.config, material.data.digest).tuned_protocol["digest"]
         if (given, material.data.digest) != said:

@@ -120,6 +120,7 @@ def carry_out(settings: Settings) -> Outcome:
     from benchbird.config.choices import resolve
     from benchbird.study_data import fold_numbers, with_fold
     from benchbird.study_run import RunRequest, run_study
+    from benchbird.tuned_run import run_tracks
 
     _, dataset = resolve(
         config,
@@ -133,51 +134,12 @@ def carry_out(settings: Settings) -> Outcome:
         dry_run=settings.dry_run, say=lambda line: click.echo(line, err=True), tell=settings.tell,
     )  # fmt: skip
     if config.tuning is not None:
-        return _run_tracks(request, config)
+        return run_tracks(request, config)
     folds = fold_numbers(config, dataset, cache_folder(settings.cache))
     outcomes = [run_study(request, with_fold(config, number)) for number in folds]
     if not folds:
         return run_study(request, config)
     return _pooled(request, config.name, outcomes) if len(folds) > 1 else outcomes[0]
-
-
-def _run_tracks(request: RunRequest, config: BenchmarkConfig) -> Outcome:
-    """Both tracks of a benchmark: every network at one learning rate, and each at its own."""
-    from benchbird.progress import duration
-    from benchbird.run_report import Outcome
-    from benchbird.studies import tuned_study
-    from benchbird.study_run import page_data, rank_outcome, run_study, train_study
-    from benchbird.tuned_run import budget, fixed_stage, refit_stages, rule_of, search_stages
-    from benchbird.tuning import RULE_FILE, read_track, write_rule
-
-    request.say(f"tracks     fixed, a search of rates, tuned: up to {budget(config):.1f} times the fixed track's time")
-    request.say(f"track      fixed: lr {config.protocol.optimizer.lr:g}")
-    fixed = run_study(request, fixed_stage(config))
-    data, searches = None, []
-    for stage in search_stages(config, {name: offer.spec for name, offer in request.registry.segmenters.items()}):
-        request.say(f"search     lr {stage.protocol.optimizer.lr:g}, seed {stage.seeds[0]}")
-        searches.append(train_study(request, stage)[0].document)
-    rule = rule_of(config, fixed.document["data"]["digest"])
-    document = {"benchmark": config.name, "study": rule.study, "fixed": fixed.document, "searches": searches}
-    if request.dry_run:
-        # Of the refits only this is known before the search: they take what the fixed track takes, floors apart.
-        total = 2 * fixed.document["estimate_s"] + sum(one["estimate_s"] for one in searches)
-        request.say(f"estimate   up to {duration(total)} for both tracks")
-        return Outcome(0, {**document, "estimate_s": total}, None, request.results / config.name / rule.study)
-    folder = write_rule(rule, request.results / config.name)
-    choices = read_track(folder / RULE_FILE).choices
-    refits = []
-    for stage in refit_stages(config, choices):
-        labels = ", ".join(entry.label for entry in stage.segmenters)
-        request.say(f"track      tuned: lr {stage.protocol.optimizer.lr:g} for {labels}")
-        outcome, plan = train_study(request, stage)
-        refits.append(outcome)
-        data = data or page_data(request, plan)
-    document |= {"refits": [one.document for one in refits], "results": str(folder)}
-    # A rate with which a network diverges is an answer; a network that no rate suits is a failure.
-    is_whole = all(choice.rate is not None for choice in choices)
-    code = max(fixed.code, *(one.code for one in refits), 0 if is_whole else 1)
-    return rank_outcome(request, Outcome(code, document, None, folder, fixed=fixed), tuned_study(folder), data)
 
 
 def _pooled(request: RunRequest, name: str, outcomes: Sequence[Outcome]) -> Outcome:
@@ -231,7 +193,8 @@ def _show(settings: Settings, outcome: Outcome) -> None:
         settings.tell({"event": "outcome", **outcome_document(outcome)})
     elif outcome.ranking is not None:
         click.echo(outcome_text(outcome), nl=False)
-        click.echo(f"\nrecords, weights and predictions: {outcome.folder}", err=True)
+        where = outcome.folder if outcome.tracks is None else f"{outcome.folder.parent} and …-search beside it"
+        click.echo(f"\nrecords, weights and predictions: {where}", err=True)
         if outcome.report is not None:
             click.echo(f"page to look at: {outcome.report}", err=True)
         click.echo(f"every score: benchbird scores {outcome.folder}", err=True)

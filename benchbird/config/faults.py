@@ -15,10 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from benchbird.config.schema import SEARCH_SUFFIX, SLUG_LENGTH, BenchmarkSchema, key_paths, section_keys
+from benchbird.config.schema import SLUG_LENGTH, BenchmarkSchema, key_paths, section_keys
 from benchbird.config.strict_yaml import MAX_FAULTS, Document, KeyPath, Place, dotted, shown
 from benchbird.errors import Fault
-from benchbird.protocol import Tuning
+from benchbird.protocol import SEARCH_SUFFIX, Tuning
 
 # A section that says nothing (`limits:`) has its defaults, as if it weren't there. Outer ones first.
 _SECTIONS = (("data",), ("protocol",), ("limits",), ("plugins",),
@@ -143,10 +143,14 @@ def _tuning_faults(value: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     tuning, data, name = value.get("tuning"), value.get("data"), value.get("name")
     if not isinstance(tuning, dict):
         return
+    rates = _list(tuning, "learning_rates")[:MAX_FAULTS]
+    for index, rate in enumerate(rates):
+        if rate in rates[:index]:
+            yield ("tuning", "learning_rates", index), f"found {shown(rate)} a second time, expected each rate once"
     seed = tuning.get("seed", Tuning.seed)
-    if seed in (_list(value, "seeds") or [0]):
+    if type(seed) is int and seed in (_list(value, "seeds") or [0]):
         expected = "expected one that isn't among seeds: a result would have the luck that its rate was chosen for"
-        yield ("tuning", "seed"), f"found {shown(seed)}, {expected}"
+        yield ("tuning", "seed"), f"found tuning.seed {shown(seed)}, {expected}"
     if isinstance(data, dict) and data.get("folds") is not None:
         yield ("tuning",), "found together with data.folds, expected one of them"
     longest = SLUG_LENGTH - len(SEARCH_SUFFIX)

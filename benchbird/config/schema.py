@@ -20,7 +20,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from benchbird.contract import is_name
-from benchbird.protocol import Protocol, Tuning
+from benchbird.protocol import SEARCH_SUFFIX, Protocol, Tuning
 
 FULL = "full"
 """The name of no profile: the file without overrides."""
@@ -35,9 +35,6 @@ LEAST_FOLDS, MOST_FOLDS = 3, 1000
 """One fold is test, one is validation, and something must be left to learn from."""
 
 SLUG_LENGTH = 64
-
-SEARCH_SUFFIX = "-search"
-"""Behind a benchmark's name: the benchmark of the trials that choose its learning rates."""
 
 _SLUG = re.compile(rf"[a-z][a-z0-9_-]{{0,{SLUG_LENGTH - 1}}}")
 
@@ -58,6 +55,8 @@ def _benchmark_name(text: str) -> str:
         raise ValueError("expected another name: results/published holds what was published")
     if text == "noise":
         raise ValueError("expected another name: a folder noise holds a noise budget, which is never ranked")
+    if text.endswith(SEARCH_SUFFIX):
+        raise ValueError(f"expected another ending: …{SEARCH_SUFFIX} holds the trials that choose learning rates")
     return _slug(text)
 
 
@@ -92,12 +91,6 @@ def _texts(value: object) -> tuple[str, ...]:
     if not values or not all(isinstance(one, str | int | float) for one in values):
         raise ValueError("expected text, or a list of texts")
     return tuple(one if isinstance(one, str) else json.dumps(one) for one in values)
-
-
-def _tuning(tuning: Tuning | None) -> Tuning | None:
-    if tuning is not None and len(set(tuning.learning_rates)) < len(tuning.learning_rates):
-        raise ValueError("expected each of learning_rates once")
-    return tuning
 
 
 def _folds(value: object) -> object:
@@ -217,7 +210,7 @@ class BenchmarkSchema(_Section):
     name: Annotated[str, AfterValidator(_benchmark_name)]
     data: DataConfig = DataConfig()
     protocol: Protocol = Protocol()
-    tuning: Annotated[Tuning | None, AfterValidator(_tuning)] = None
+    tuning: Tuning | None = None
     segmenters: Annotated[tuple[SegmenterEntry, ...], Len(min_length=1, max_length=1000)]
     plugins: Annotated[tuple[AbsolutePath, ...], Len(max_length=100)] = ()
     seeds: Seeds = (0,)

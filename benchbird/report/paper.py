@@ -109,7 +109,8 @@ def _sentences(leaderboard: Leaderboard, records: Sequence[TrialRecord]) -> Iter
     if tuning := _mapping(protocol.get("tuning")):
         yield (
             f"The learning rate of each network was the one of {_text(tuning.get('learning_rates'))} with the best "
-            f"score on validation, found with seed {_text(tuning.get('seed'))}, which no result has."
+            f"score on validation, found with seed {_text(tuning.get('seed'))}, which no result has; test scores had "
+            "no part in the choice."
         )
     definition = DEFINITIONS[leaderboard.metric]
     is_tested = any(one.p_adjusted is not None for one in leaderboard.comparisons)

@@ -7,7 +7,7 @@ are given.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchbird.plain_text import plain_text
@@ -39,6 +39,8 @@ def repeat_command(
         plugins: plugin files that were named beside it.
     """
     seeds = sorted({seed for row in leaderboard.rows for seed in row.seeds} | {one.seed for one in leaderboard.failed})
+    if isinstance(tuning := leaderboard.protocol.get("tuning"), Mapping):
+        seeds = [seed for seed in seeds if seed != tuning.get("seed")]  # of a network that no learning rate suits
     file = benchmark or f"benchmarks/{leaderboard.benchmark}.yaml"
     words = ["benchbird", "run", file]
     if ", " not in leaderboard.profile:

@@ -224,7 +224,7 @@ def _tuning(leaderboard: Leaderboard) -> list[str]:
     listed = plain_text(", ".join(f"{rate:g}" if isinstance(rate, float) else str(rate) for rate in rates), 200)
     return [
         f"Tuned track: each network at the learning rate of {listed} with the best score on validation (seed "
-        f"{plain_text(str(rule.get('seed')), 20)}, which is in no result); it stands among the options as lr."
+        f"{plain_text(str(rule.get('seed')), 20)}, which is in no result); it stands among the options."
     ]
 
 
