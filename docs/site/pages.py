@@ -105,7 +105,9 @@ def benchmark_page(schema: Mapping[str, Any]) -> str:
         "one to begin with.",
     ]
     for key, value in schema["properties"].items():
-        name = value.get("$ref", "").rpartition("/")[2]
+        # A section that may be left out is its own kind or null.
+        kinds = [value, *value.get("anyOf", ())]
+        name = next((one["$ref"].rpartition("/")[2] for one in kinds if "$ref" in one), "")
         parts.append(f"## `{key}`")
         if name:
             parts += [_sentence(schema["$defs"][name]["description"]), *_keys(schema, name, f"{key}.")]
