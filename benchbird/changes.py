@@ -66,7 +66,9 @@ def _environment_facts(records: Sequence[TrialRecord]) -> dict[str, Any]:
 
 def _segmenter_facts(record: TrialRecord) -> dict[str, Any]:
     facts = json_value(record.segmenter)
-    return {key: facts[key] for key in ("name", "options", "plugin", "source_sha256", "pretraining")}
+    # Of a trial in a tuned track: its learning rate, which is none of the segmenter's options.
+    chosen = {key: value for key, value in facts["non_default_options"].items() if key not in facts["options"]}
+    return {**{key: facts[key] for key in ("name", "options", "plugin", "source_sha256", "pretraining")}, **chosen}
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -37,6 +37,16 @@ def test_only_what_can_change_numbers_is_listed_of_a_machine() -> None:
     assert next(one.after for one in mixed if one.key == "environment.device") == ["cpu", "cuda"]
 
 
+def test_the_learning_rates_of_a_tuned_track_are_a_change() -> None:
+    first, second = (
+        make_record(replace(make_segmenter("net"), non_default_options={"learning rate": rate}))
+        for rate in (1e-3, 1e-4)
+    )
+    assert [(one.key, one.before, one.after) for one in segmenter_changes(first, second)] == [
+        ("learning rate", 1e-3, 1e-4)
+    ]
+
+
 def test_a_segmenter_s_changes_leave_its_label_out() -> None:
     first = make_record(make_segmenter("a", name="unet", options={"encoder": "resnet18"}))
     second = make_record(make_segmenter("b", name="unet", options={"encoder": "resnet34"}, pretraining="imagenet"))

@@ -61,11 +61,19 @@ def command(target: Path, results: Path, cache: Path | None, as_json: bool) -> N
         click.echo(line)
 
 
+def _nothing(folder: Path) -> str:
+    from benchbird.tuning import RULE_FILE
+
+    if (folder / RULE_FILE).is_file():
+        return "a tuned track, whose trials lie in the benchmark's folder, above this one"
+    return "no trial has begun here yet"
+
+
 def _lines(folder: Path, found: ResultsState) -> Iterator[str]:
     from benchbird.plain_text import plain_text
 
     if not found.studies:
-        yield f"{plain_text(str(folder), 200)}: no trial has begun here yet"
+        yield f"{plain_text(str(folder), 200)}: {_nothing(folder)}"
     for study in found.studies:
         kind = ", noise budget" if study.is_noise else ""
         title = plain_text(f"{study.benchmark} / {study.study}", 90)
@@ -219,7 +227,7 @@ def _document(folder: Path, found: ResultsState) -> dict[str, Any]:
             for study in found.studies
         ],
         "faults": list(found.faults),
-        "advice": _advice(folder, found) if found.studies else "no trial has begun here yet",
+        "advice": _advice(folder, found) if found.studies else _nothing(folder),
     }
 
 

@@ -79,6 +79,8 @@ def test_both_tracks_are_run_and_laid_side_by_side(tuned: Bench) -> None:
     assert "nothing to do: every trial is done" in status.stdout
     page = (tuned.results / "small" / document["study"] / "report.html").read_text()
     assert "At one learning rate, and each at its own" in page and "data:image" in page
+    nothing = tuned.call("status", f"results/small/{document['study']}")
+    assert "a tuned track, whose trials lie in the benchmark's folder" in nothing.stdout
     alone = tuned.call("verify", f"results/small/{document['study']}")
     assert (
         alone.returncode == 1 and "a tuned track holds no trials of its own; they lie in results/small" in alone.stderr
