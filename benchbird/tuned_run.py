@@ -71,7 +71,7 @@ def run_tracks(request: RunRequest, config: BenchmarkConfig) -> Outcome:
 def _run_stage(request: RunRequest, stage: BenchmarkConfig, name: str) -> tuple[Outcome, Plan]:
     rate, labels = stage.protocol.optimizer.lr, [entry.label for entry in stage.segmenters]
     whose = f" for {', '.join(labels)}" if name == "tuned" else f", seed {stage.seeds[0]}" if name == "search" else ""
-    request.say(f"{'search' if name == 'search' else 'track':<10} {name}: lr {rate:g}{whose}")
+    request.say(f"{'search     ' if name == 'search' else f'track      {name}: '}lr {rate:g}{whose}")
     request.tell({"event": "stage", "stage": name, "learning_rate": rate, "labels": labels})
     return train_study(request, stage)
 
