@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -122,55 +122,70 @@ def check_plugin(request: CheckRequest, observe: Callable[[Mapping[str, Any]], N
         PluginError: the plugin can't be loaded, offers no such segmenter, or several for one set of options.
         Interrupted: the child was asked to end from outside.
     """
-    points: dict[str, dict[str, tuple[str, ...]]] = {}
-    costs: dict[str, Cost] = {}
-    exports: dict[str, OnnxExport] = {}
-    not_looked_at: dict[str, tuple[str, ...]] = {}
-    refused: list[str] = []
-    checked: list[bool] = []
+    heard = _Heard()
 
     def listen(event: Mapping[str, Any]) -> None:
-        if "refused" in event:
-            refused.append(event["refused"])
-        elif "checked" in event:
-            checked.append(True)
-        elif "cost" in event:
-            costs[event["segmenter"]] = Cost(**event["cost"])
-        elif "onnx" in event:
-            exports[event["segmenter"]] = OnnxExport(**event["onnx"])
-        elif "not_looked_at" in event:
-            not_looked_at[event["segmenter"]] = tuple(event["not_looked_at"])
-        else:
-            points.setdefault(event["segmenter"], {})
-            if "point" in event:
-                points[event["segmenter"]][event["point"]] = tuple(event["failures"])
+        heard.add(event)
         observe(event)
 
     ending = run_in_child(carry_out, request, log=None, on_event=listen, bounds=Bounds(silence_s=SILENCE_S))
-    if refused:
-        raise PluginError(refused[0])
+    if heard.refusal:
+        raise PluginError(heard.refusal)
     if ending.was_asked:
         raise Interrupted("the check was asked to end")
     if ending.exit_code != 0:
         died = f"its process {ending.cause}; run the plugin's own tests to see why"
-        if not points:
+        if not heard.points:
             raise PluginError(f"{request.file or request.name}: {died}")
-        unfinished = costs.keys() - exports.keys()
-        if checked and request.with_onnx and unfinished:  # what an exporter does isn't the network's fault
+        unfinished = heard.costs.keys() - heard.exports.keys()
+        if heard.is_checked and request.with_onnx and unfinished:  # what an exporter does isn't the network's fault
             reason = f"the export's process {ending.cause}"
-            exports |= {name: OnnxExport(difference=None, reason=reason) for name in unfinished}
+            heard.exports |= {name: OnnxExport(difference=None, reason=reason) for name in unfinished}
         else:
-            listen({"segmenter": list(points)[-1], "point": "stays alive", "failures": [died]})
-    return tuple(
-        SegmenterCheck(
-            name=name,
-            points=found,
-            not_looked_at=not_looked_at.get(name, ()),
-            cost=costs.get(name),
-            onnx=exports.get(name),
+            listen({"segmenter": list(heard.points)[-1], "point": "stays alive", "failures": [died]})
+    return heard.checks()
+
+
+@dataclass
+class _Heard:
+    """What the child has reported so far, by segmenter."""
+
+    points: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    not_looked_at: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
+    exports: dict[str, OnnxExport] = field(default_factory=dict)
+    refusal: str = ""
+    is_checked: bool = False
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take one of the child's events in."""
+        if "refused" in event:
+            self.refusal = event["refused"]
+        elif "checked" in event:
+            self.is_checked = True
+        elif "cost" in event:
+            self.costs[event["segmenter"]] = Cost(**event["cost"])
+        elif "onnx" in event:
+            self.exports[event["segmenter"]] = OnnxExport(**event["onnx"])
+        elif "not_looked_at" in event:
+            self.not_looked_at[event["segmenter"]] = tuple(event["not_looked_at"])
+        else:
+            points = self.points.setdefault(event["segmenter"], {})
+            if "point" in event:
+                points[event["point"]] = tuple(event["failures"])
+
+    def checks(self) -> tuple[SegmenterCheck, ...]:
+        """A check of each segmenter, by name."""
+        return tuple(
+            SegmenterCheck(
+                name=name,
+                points=points,
+                not_looked_at=self.not_looked_at.get(name, ()),
+                cost=self.costs.get(name),
+                onnx=self.exports.get(name),
+            )
+            for name, points in sorted(self.points.items())
         )
-        for name, found in sorted(points.items())
-    )
 
 
 def carry_out(request: CheckRequest, report: Callable[[Mapping[str, Any]], None]) -> None:

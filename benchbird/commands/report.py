@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from benchbird.index import Index
     from benchbird.ranking import Ranking
     from benchbird.report.making import StudyData
     from benchbird.studies import Study
@@ -64,7 +65,7 @@ def command(
     from benchbird.index import index_of
     from benchbird.plain_text import plain_text
     from benchbird.ranking import rank_study, require_metric
-    from benchbird.report.making import Wishes, make_page, make_waiting_page
+    from benchbird.report.making import Wishes, make_page
     from benchbird.results import BENCHMARK_SUFFIXES, target_folder
     from benchbird.studies import select_study
 
@@ -75,13 +76,9 @@ def command(
         try:
             choice = select_study(target, results=results, digest=digest, index=index)
         except ResultsError:
-            if paper is not None:
-                raise  # a paper has nothing to show
-            waiting = make_waiting_page(target_folder(target, results), index, datetime.now(UTC))
-            if waiting is None:
+            # A paper has nothing to show of what has only begun.
+            if paper is not None or not _write_waiting(output, target_folder(target, results), index):
                 raise
-            _write(output, waiting)
-            click.echo("no trial has ended yet: the page is about those that were begun", err=True)
             return
         ranking = rank_study(choice.study.found, index, metric)
         for notice in (*choice.notices, *ranking.notices):
@@ -99,6 +96,18 @@ def command(
     _write(output, page)
     if paper is not None:
         _write_paper(paper, choice.study, ranking)
+
+
+def _write_waiting(output: Path, folder: Path, index: Index) -> bool:
+    """Write the page of trials that were begun, where none has ended; whether there are any."""
+    from benchbird.report.making import make_waiting_page
+
+    waiting = make_waiting_page(folder, index, datetime.now(UTC))
+    if waiting is None:
+        return False
+    _write(output, waiting)
+    click.echo("no trial has ended yet: the page is about those that were begun", err=True)
+    return True
 
 
 def _write(output: Path, page: str) -> None:

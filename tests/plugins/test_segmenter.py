@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import huggingface_hub.constants
 import pytest
 import safetensors.torch
 import torch
@@ -19,15 +18,6 @@ from benchbird.testing import check_segmenter
 def spec() -> SegmenterSpec:
     [only] = plugin.benchbird_segmenters()
     return only
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No network, and an empty cache of the hub."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
 
 
 def functional_forward(images: torch.Tensor, weights: dict[str, torch.Tensor], *, heads: int) -> torch.Tensor:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import huggingface_hub.constants
 import pytest
 import safetensors.torch
 import torch
@@ -32,15 +31,6 @@ SIZES = {
 
 MEAN, STD = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
 """Unlike ImageNet's, so that a test sees where they came from."""
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No network, and an empty cache of the hub."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
 
 
 @pytest.mark.parametrize("name", SPECS)
